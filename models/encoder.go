@@ -1,0 +1,114 @@
+// Package models knows what a BERT is: it recognises encoders in ONNX graphs by structure ([Recognise]) and builds them from
+// checkpoints. An [Encoder] is a view of a graph: it points at the graph's own nodes and values and owns none of them.
+package models
+
+import "github.com/peftgraph/peftgraph/graph"
+
+// An Encoder is what recognition found in a graph: where each part of a BERT-family encoder is.
+type Encoder struct {
+	Graph  *graph.Graph
+	Family string // registry name of the architecture: "bert", "roberta", "distilbert"
+
+	// Graph inputs. TokenTypeIDs and PositionIDs are nil when the graph has no such input.
+	InputIDs, AttentionMask, TokenTypeIDs, PositionIDs *graph.Value
+
+	Embeddings Embeddings
+	Layers     []Layer
+
+	// LastHidden is the encoder's output [batch, sequence, hidden].
+	LastHidden *graph.Value
+	// Pooler is tanh(dense(first token)) when the graph has one; Pooled is its output [batch, hidden].
+	Pooler *Linear
+	Pooled *graph.Value
+	// Classifier is the linear map from Pooled (or from the first token) to Logits when the file was exported with a head.
+	Classifier *Linear
+	Logits     *graph.Value
+
+	Hidden, Heads, HeadDim, Intermediate int
+	Vocab, MaxPositions, TypeVocab       int
+	LayerNormEps                         float64
+	Activation                           string // "gelu", "gelu_tanh", "relu", …
+	// PositionOffset is the position id of the first token: 0 for BERT, padding_idx+1 for RoBERTa.
+	PositionOffset int
+}
+
+// Embeddings is the part before the first layer: LayerNorm(word + position + token type).
+type Embeddings struct {
+	// The tables, [rows, hidden]. TokenType is nil where the family has none or where the exporter folded it away.
+	Word, Position, TokenType *graph.Value
+	// WordOut is word_embeddings(input_ids) [batch, sequence, hidden], before anything is added.
+	WordOut *graph.Value
+	Norm    Norm
+}
+
+// A Layer is one transformer layer. The three projections read Input.
+type Layer struct {
+	Input, Output                        *graph.Value // [batch, sequence, hidden]
+	Query, Key, Value                    Linear
+	Attention                            Attention
+	AttentionOutput, Intermediate, Dense Linear // attention.output.dense, intermediate.dense, output.dense
+	AttentionNorm, OutputNorm            Norm   // attention.output.LayerNorm, output.LayerNorm
+	// ActivationOut is act(intermediate.dense(x)) [batch, sequence, intermediate].
+	ActivationOut *graph.Value
+}
+
+// Attention is softmax(q·kᵀ·scale + mask)·v between the projections and attention.output.dense.
+type Attention struct {
+	// QueryHeads and ValueHeads are [batch, heads, sequence, head]; KeyHeads is [batch, heads, head, sequence] or
+	// [batch, heads, sequence, head] as KeyTransposed says. All are the values that enter the two MatMuls before any scaling.
+	QueryHeads, KeyHeads, ValueHeads *graph.Value
+	KeyTransposed                    bool
+	// Scores is q·kᵀ [batch, heads, sequence, sequence], Masked what enters the softmax, Probs what leaves it, Context probs·v.
+	Scores, Masked, Probs, Context *graph.Value
+	// Mask is what is added to the scores (or selects among them), broadcast to the scores' shape; nil when there is none.
+	Mask *graph.Value
+}
+
+// A Linear is y = x·W + b, however the exporter wrote it.
+type Linear struct {
+	// Name is the module's path as Hugging Face has it: "encoder.layer.0.attention.self.query", without the model prefix.
+	Name string
+	// Input [batch, sequence, in] and Output [batch, sequence, out] (after the bias). Both may be 2-D where the exporter
+	// flattened the batch (Gemm).
+	Input, Output *graph.Value
+	// Weight is the initializer; it is [in, out] unless Transposed, then [out, in] as PyTorch stores it.
+	Weight     *graph.Value
+	Transposed bool
+	Bias       *graph.Value // [out], or nil
+	In, Out    int
+	// Nodes are the nodes that compute Output from Input, in order.
+	Nodes []*graph.Node
+}
+
+// A Norm is a LayerNorm over the last axis, however the exporter wrote it.
+type Norm struct {
+	Name          string // "encoder.layer.0.output.LayerNorm"
+	Input, Output *graph.Value
+	Scale, Bias   *graph.Value // [hidden]
+	Eps           float64
+	Nodes         []*graph.Node
+}
+
+// Linears returns every linear map of the encoder in model order, the pooler and the classifier last.
+func (e *Encoder) Linears() []*Linear {
+	var out []*Linear
+	for i := range e.Layers {
+		l := &e.Layers[i]
+		out = append(out, &l.Query, &l.Key, &l.Value, &l.AttentionOutput, &l.Intermediate, &l.Dense)
+	}
+	for _, l := range []*Linear{e.Pooler, e.Classifier} {
+		if l != nil {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// Norms returns every LayerNorm of the encoder in model order.
+func (e *Encoder) Norms() []*Norm {
+	out := []*Norm{&e.Embeddings.Norm}
+	for i := range e.Layers {
+		out = append(out, &e.Layers[i].AttentionNorm, &e.Layers[i].OutputNorm)
+	}
+	return out
+}
