@@ -1,0 +1,77 @@
+package runtime
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// MinAPIVersion is the version of onnxruntime's C API that the binding was compiled for (ORT_API_VERSION in its header). A
+// library offers every API version up to its own minor version, so the oldest usable release is 1.MinAPIVersion.
+const MinAPIVersion = 24
+
+// Info is what a library tells about itself once it is loaded.
+type Info struct {
+	// Version is onnxruntime's version, such as "1.30.0".
+	Version string
+	// Providers are the execution providers compiled into the build, in onnxruntime's order of preference, by its own names
+	// ("CUDAExecutionProvider", "CPUExecutionProvider"). Being compiled in is no promise that it starts on this machine.
+	Providers []string
+}
+
+// Has reports whether the library has the execution provider that peftgraph calls name ("cpu", "cuda").
+func (i Info) Has(name string) bool {
+	return slices.ContainsFunc(i.Providers, func(p string) bool { return shortName(p) == name })
+}
+
+// Names returns the providers by peftgraph's short names: "CUDAExecutionProvider" is "cuda".
+func (i Info) Names() []string {
+	names := make([]string, len(i.Providers))
+	for k, p := range i.Providers {
+		names[k] = shortName(p)
+	}
+	return names
+}
+
+func shortName(provider string) string {
+	return strings.ToLower(strings.TrimSuffix(provider, "ExecutionProvider"))
+}
+
+// VersionError says that a library is too old for this program.
+type VersionError struct {
+	Path    string // the library
+	Version string // its onnxruntime version
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("library %s is onnxruntime %s; peftgraph needs >= 1.%d (API %[3]d): run `peftgraph runtime install`",
+		e.Path, e.Version, MinAPIVersion)
+}
+
+// Info loads the library and asks for its version and providers. The error is a [VersionError] where it is too old. The
+// library stays mapped until the process ends.
+func (l Library) Info() (Info, error) {
+	p, err := openProbe(l.Path)
+	if err != nil {
+		return Info{}, fmt.Errorf("runtime: library %q (from %s) does not load: %w", l.Path, l.Origin, err)
+	}
+	info := Info{Version: p.version()}
+	// Asking an old library for a newer API prints a line of its own to stderr, so its version is looked at first.
+	if !enough(info.Version) {
+		return info, fmt.Errorf("runtime: %w", &VersionError{Path: l.Path, Version: info.Version})
+	}
+	info.Providers = p.providers()
+	return info, nil
+}
+
+// enough reports whether a version text is at least 1.MinAPIVersion; one that can't be read is left for onnxruntime to judge.
+func enough(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return true
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	return err1 != nil || err2 != nil || major > 1 || (major == 1 && minor >= MinAPIVersion)
+}
