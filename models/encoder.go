@@ -8,6 +8,8 @@ import "github.com/peftgraph/peftgraph/graph"
 type Encoder struct {
 	Graph  *graph.Graph
 	Family string // registry name of the architecture: "bert", "roberta", "distilbert"
+	// Prefix is the encoder's module path inside Hugging Face's task models: "bert." in AutoModelForSequenceClassification.
+	Prefix string
 
 	// Graph inputs. TokenTypeIDs and PositionIDs are nil when the graph has no such input.
 	InputIDs, AttentionMask, TokenTypeIDs, PositionIDs *graph.Value
