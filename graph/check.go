@@ -29,6 +29,11 @@ func (c *checker) fail(format string, args ...any) {
 }
 
 func (c *checker) roots() {
+	for _, v := range c.g.values {
+		if v.isOuter {
+			c.seen[v] = true
+		}
+	}
 	for _, v := range c.g.inputs {
 		if !v.isInput || c.g.values[v.name] != v {
 			c.fail("input %q is not linked as one", v.name)

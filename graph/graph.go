@@ -137,6 +137,17 @@ func (g *Graph) AddOutput(v *Value) { g.outputs = append(g.outputs, v) }
 // SetOutputs replaces the graph's outputs.
 func (g *Graph) SetOutputs(vs ...*Value) { g.outputs = append([]*Value(nil), vs...) }
 
+// AddOuter adds, to the graph of an attribute, a value that an enclosing graph defines under the same name. Whoever adds it
+// records the use on the enclosing graph's node with [Node.AddCapture].
+func (g *Graph) AddOuter(name string) (*Value, error) {
+	v, err := g.newValue(name)
+	if err != nil {
+		return nil, err
+	}
+	v.isOuter = true
+	return v, nil
+}
+
 // AddInitializer adds a constant. If a graph input of that name exists the tensor becomes that input's default.
 func (g *Graph) AddInitializer(name string, t *Tensor) (*Value, error) {
 	v := g.values[name]
@@ -216,8 +227,8 @@ func (g *Graph) AddNode(s NodeSpec) (*Node, error) {
 		}
 	}
 	n := &Node{Name: s.Name, Domain: s.Domain, Op: s.Op, Attrs: s.Attrs, graph: g}
-	for _, name := range s.Outputs {
-		if name != "" && g.values[name] != nil {
+	for i, name := range s.Outputs {
+		if name != "" && (g.values[name] != nil || slices.Contains(s.Outputs[:i], name)) {
 			return nil, fmt.Errorf("graph: node %s %q: output %q: the name is taken", s.Op, s.Name, name)
 		}
 	}
@@ -314,8 +325,13 @@ func (g *Graph) ReplaceUses(old, repl *Value, keep func(*Node) bool) error {
 	return g.Rename(repl, name)
 }
 
-// Rename gives a value another name.
+// Rename gives a value another name. It fails when a subgraph reads the value, since it does so by name.
 func (g *Graph) Rename(v *Value, name string) error {
+	for _, u := range v.uses {
+		if u.Index < 0 {
+			return fmt.Errorf("graph: value %q can't be renamed: it is read by a subgraph of %s", v.name, u.Node)
+		}
+	}
 	if g.values[name] != nil || name == "" {
 		return fmt.Errorf("graph: value %q can't be renamed to %q: the name is taken", v.name, name)
 	}
@@ -398,7 +414,7 @@ func (g *Graph) Clone() *Graph {
 	}
 	to := make(map[*Value]*Value, len(g.values))
 	for name, v := range g.values {
-		w := &Value{DType: v.DType, Shape: v.Shape.Clone(), Extra: v.Extra, name: name, graph: c, init: v.init, index: v.index, isInput: v.isInput}
+		w := &Value{DType: v.DType, Shape: v.Shape.Clone(), Extra: v.Extra, name: name, graph: c, init: v.init, index: v.index, isInput: v.isInput, isOuter: v.isOuter}
 		c.values[name], to[v] = w, w
 	}
 	mapped := func(vs []*Value) []*Value {

@@ -126,6 +126,7 @@ type Value struct {
 	producer *Node
 	index    int
 	isInput  bool
+	isOuter  bool // defined by an enclosing graph under the same name
 	uses     []Use
 }
 
@@ -157,6 +158,9 @@ func (v *Value) Const() *Tensor {
 
 // IsInput reports whether the value is among the graph's inputs.
 func (v *Value) IsInput() bool { return v.isInput }
+
+// IsOuter reports whether the value belongs to a subgraph and is defined by an enclosing graph under the same name.
+func (v *Value) IsOuter() bool { return v.isOuter }
 
 // IsOutput reports whether the value is among the graph's outputs.
 func (v *Value) IsOutput() bool {
