@@ -1,0 +1,216 @@
+package inject
+
+import (
+	"fmt"
+
+	"github.com/peftgraph/peftgraph/graph"
+)
+
+// A HeadKind says what the classifier reads.
+type HeadKind string
+
+// The kinds of head. HeadAuto takes the model's own classifier when it has one with the right number of outputs, else its
+// pooler, else the mean.
+const (
+	HeadAuto     HeadKind = "auto"
+	HeadExisting HeadKind = "existing" // the classifier the model was exported with, trained further
+	HeadPooler   HeadKind = "pooler"   // tanh(dense(first token)); the model's own pooler stays frozen, a missing one is added and trained
+	HeadCLS      HeadKind = "cls"      // the first token
+	HeadMean     HeadKind = "mean"     // the mean over the tokens that the attention mask admits
+)
+
+// HeadKinds lists the accepted kinds.
+func HeadKinds() []HeadKind {
+	return []HeadKind{HeadAuto, HeadExisting, HeadPooler, HeadCLS, HeadMean}
+}
+
+// Head is the part of the plan that says how logits come from the encoder.
+type Head struct {
+	Kind    HeadKind `json:"kind,omitempty"`
+	Dropout float64  `json:"dropout,omitempty"`
+}
+
+// LogitsName is the name of the output that a new head writes.
+const LogitsName = "logits"
+
+func (in *Injection) addHead(opt Options) error {
+	kind, err := in.headKind(opt.Head)
+	if err != nil {
+		return err
+	}
+	if opt.HeadDrop < 0 || opt.HeadDrop >= 1 {
+		return fmt.Errorf("--head-dropout %v: must be at least 0 and below 1", opt.HeadDrop)
+	}
+	in.Plan.Head = Head{kind, opt.HeadDrop}
+	p := in.Patch("classifier")
+	features := in.features(p, kind)
+	if p.Err() != nil {
+		return p.Err()
+	}
+	w, b, err := in.classifierStart(kind, opt.Task.Outputs())
+	if err != nil {
+		return err
+	}
+	vw := in.Trainable(p, "weight", Trainable{Target: "classifier", Role: "weight", Init: "normal(0.02)"}, w)
+	vb := in.Trainable(p, "bias", Trainable{Target: "classifier", Role: "bias", Init: "zeros"}, b)
+	if kind == HeadExisting {
+		for i := range in.Plan.Trainables[len(in.Plan.Trainables)-2:] {
+			in.Plan.Trainables[len(in.Plan.Trainables)-2+i].Init = "base"
+		}
+	}
+	x := in.dropout(p, features, opt.HeadDrop)
+	logits := p.With(graph.IntAttr("transB", 1)).Op("Gemm", x, vw, vb)
+	p.Typed(logits, graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(opt.Task.Outputs()))})
+	return in.publish(p, logits)
+}
+
+// publish makes logits the model's output of that name: in place of the old classifier's when there is one.
+func (in *Injection) publish(p *graph.Patch, logits *graph.Value) error {
+	old := in.Encoder.Logits
+	replaced := old != nil && old.IsOutput() && old.Shape.Compatible(logits.Shape)
+	if replaced {
+		p.Shunt(old, logits)
+	}
+	if err := p.Apply(); err != nil {
+		return err
+	}
+	if !replaced {
+		if err := in.retire(LogitsName); err != nil {
+			return err
+		}
+		if err := in.Graph.Rename(logits, LogitsName); err != nil {
+			return err
+		}
+		in.Graph.AddOutput(logits)
+	}
+	in.Plan.Logits = logits.Name()
+	return nil
+}
+
+// retire frees a name: the value that has it is an output of the base's own head, which the new head makes meaningless.
+func (in *Injection) retire(name string) error {
+	old := in.Graph.Value(name)
+	if old == nil {
+		return nil
+	}
+	var keep []*graph.Value
+	for _, o := range in.Graph.Outputs() {
+		if o != old {
+			keep = append(keep, o)
+		}
+	}
+	in.Graph.SetOutputs(keep...)
+	return in.Graph.Rename(old, in.Graph.UniqueName(name+"/base"))
+}
+
+func (in *Injection) headKind(want HeadKind) (HeadKind, error) {
+	e := in.Encoder
+	fits := e.Classifier != nil && e.Classifier.Out == in.Plan.Task.Outputs()
+	switch want {
+	case HeadAuto, "":
+		switch {
+		case fits:
+			return HeadExisting, nil
+		case e.Pooled != nil:
+			return HeadPooler, nil
+		}
+		return HeadMean, nil
+	case HeadExisting:
+		if e.Classifier == nil {
+			return "", fmt.Errorf("--head existing: the model was exported without a classifier; use pooler, cls or mean")
+		}
+		if !fits {
+			return "", fmt.Errorf("--head existing: the model's classifier has %d outputs and the task %d", e.Classifier.Out, in.Plan.Task.Outputs())
+		}
+		return want, nil
+	case HeadPooler, HeadCLS, HeadMean:
+		return want, nil
+	}
+	return "", fmt.Errorf("--head %q: unknown; the kinds are %v", want, HeadKinds())
+}
+
+// features returns what the classifier reads, [batch, hidden].
+func (in *Injection) features(p *graph.Patch, kind HeadKind) *graph.Value {
+	e := in.Encoder
+	hidden := in.Current(e.LastHidden)
+	shape := graph.Shape{in.batch(), graph.Fixed(int64(e.Hidden))}
+	first := func() *graph.Value {
+		return p.Typed(p.With(graph.IntAttr("axis", 1)).Op("Gather", hidden, p.Int(0)), graph.Float, shape)
+	}
+	switch {
+	case kind == HeadExisting:
+		return in.Current(e.Classifier.Input)
+	case kind == HeadPooler && e.Pooled != nil:
+		return in.Current(e.Pooled)
+	case kind == HeadPooler:
+		w := normal(in.Rand("pooler.dense"), e.Hidden*e.Hidden, 0.02)
+		n := int64(e.Hidden)
+		vw := in.Trainable(p, "pooler/weight", Trainable{Target: "pooler.dense", Role: "weight", Init: "normal(0.02)"}, graph.TensorOf([]int64{n, n}, w))
+		vb := in.Trainable(p, "pooler/bias", Trainable{Target: "pooler.dense", Role: "bias", Init: "zeros"}, graph.TensorOf(nil, make([]float32, n)))
+		return p.Typed(p.Op("Tanh", p.With(graph.IntAttr("transB", 1)).Op("Gemm", first(), vw, vb)), graph.Float, shape)
+	case kind == HeadMean:
+		return p.Typed(in.mean(p, hidden), graph.Float, shape)
+	}
+	return first()
+}
+
+// mean is Σ mask·h / max(Σ mask, 1e-9) over the tokens, as sentence-transformers pools, in operators that mean the same at
+// every operator set from 7 on.
+func (in *Injection) mean(p *graph.Patch, hidden *graph.Value) *graph.Value {
+	mask := in.Encoder.AttentionMask
+	if mask == nil {
+		p.Fail(fmt.Errorf("--head mean: the model has no attention mask input; use cls or pooler"))
+		return nil
+	}
+	m := p.With(graph.IntAttr("to", int64(graph.Float))).Op("Cast", mask)
+	row := p.Op("Reshape", m, p.Ints(0, 1, -1))
+	count := p.Op("MatMul", row, p.Op("Reshape", m, p.Ints(0, -1, 1)))
+	sum := p.Op("MatMul", row, hidden)
+	mean := p.Op("Div", sum, p.Op("Max", count, p.Float(graph.Float, 1e-9)))
+	return p.Op("Reshape", mean, p.Ints(-1, int64(in.Encoder.Hidden)))
+}
+
+// classifierStart returns the classifier's first weight [outputs, in] and bias [outputs]: the base's for HeadExisting, else
+// N(0, 0.02²) and zeros, which is BERT's initializer_range.
+func (in *Injection) classifierStart(kind HeadKind, outputs int) (w, b *graph.Tensor, err error) {
+	e := in.Encoder
+	if kind != HeadExisting {
+		data := normal(in.Rand("classifier"), outputs*e.Hidden, 0.02)
+		return graph.TensorOf([]int64{int64(outputs), int64(e.Hidden)}, data), graph.TensorOf(nil, make([]float32, outputs)), nil
+	}
+	c := e.Classifier
+	if w, err = copyOf(c.Weight); err != nil {
+		return nil, nil, fmt.Errorf("classifier: %w", err)
+	}
+	if !c.Transposed {
+		data, err := graph.Data[float32](w)
+		if err != nil {
+			return nil, nil, err
+		}
+		w = graph.TensorOf([]int64{int64(c.Out), int64(c.In)}, transpose(data, c.In, c.Out))
+	}
+	if c.Bias == nil {
+		return w, graph.TensorOf(nil, make([]float32, outputs)), nil
+	}
+	b, err = copyOf(c.Bias)
+	return w, b, err
+}
+
+// batch returns the batch dimension of the ids.
+func (in *Injection) batch() graph.Dim {
+	if s := in.Encoder.InputIDs.Shape; len(s) > 0 {
+		return s[0]
+	}
+	return graph.UnknownDim()
+}
+
+// transpose returns the [cols, rows] form of a [rows, cols] matrix.
+func transpose(m []float32, rows, cols int) []float32 {
+	out := make([]float32, len(m))
+	for r := range rows {
+		for c := range cols {
+			out[c*rows+r] = m[r*cols+c]
+		}
+	}
+	return out
+}

@@ -1,0 +1,215 @@
+package inject
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/models"
+)
+
+// A Method is a way of making a frozen encoder trainable, with its settings. The concrete type is a struct whose exported
+// fields are the settings: the json tag is Hugging Face PEFT's name, the flag tag the command line's, usage explains.
+type Method interface {
+	// Inject adds the method's nodes and parameters through in.
+	Inject(in *Injection) error
+}
+
+// A Merger is a method whose trained parameters fold into the base weights.
+type Merger interface {
+	// Merge folds the parameters of one site into the weight, given and returned as [out, in] in row-major order.
+	Merge(m *Merging, s Site, weight []float32, out, in int) error
+}
+
+type registration struct {
+	name, summary string
+	build         func() Method
+}
+
+var methods = map[string]registration{}
+
+func register(name, summary string, build func() Method) {
+	if _, dup := methods[name]; dup {
+		panic("inject: method " + name + " registered twice")
+	}
+	methods[name] = registration{name, summary, build}
+}
+
+// Names returns the registered methods, sorted.
+func Names() []string {
+	out := make([]string, 0, len(methods))
+	for n := range methods {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Summary returns one line about a registered method.
+func Summary(name string) string { return methods[name].summary }
+
+// New returns a method with its default settings.
+func New(name string) (Method, error) {
+	r, ok := methods[name]
+	if !ok {
+		return nil, fmt.Errorf("inject: method %q: unknown; the methods are %s", name, strings.Join(Names(), ", "))
+	}
+	return r.build(), nil
+}
+
+// nameOf returns the registered name of a method's type.
+func nameOf(m Method) (string, error) {
+	for n, r := range methods {
+		if fmt.Sprintf("%T", r.build()) == fmt.Sprintf("%T", m) {
+			return n, nil
+		}
+	}
+	return "", fmt.Errorf("inject: %T is not a registered method", m)
+}
+
+// Options say what to inject besides the methods.
+type Options struct {
+	Task     Task
+	Head     HeadKind
+	HeadDrop float64 // dropout before the classifier, training only
+	Seed     uint64  // of the initial values
+	Base     string  // fingerprint of g before injection
+}
+
+// Inject adds the methods and the task's head to enc's graph, in order, and stores the plan in its metadata. After an
+// error the graph is in an undefined state.
+func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
+	g := enc.Graph
+	if _, ok := g.Meta(MetadataKey); ok {
+		return nil, fmt.Errorf("inject: the model carries a peftgraph plan already; inject into the original model")
+	}
+	plan := &Plan{Version: PlanVersion, Base: opt.Base, Family: enc.Family, ModelPrefix: enc.Prefix, Seed: opt.Seed, Task: opt.Task}
+	plan.Inputs = Inputs{nameOrEmpty(enc.InputIDs), nameOrEmpty(enc.AttentionMask), nameOrEmpty(enc.TokenTypeIDs), nameOrEmpty(enc.PositionIDs)}
+	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}}
+	for _, m := range ms {
+		name, err := nameOf(m)
+		if err != nil {
+			return nil, err
+		}
+		settings, err := json.Marshal(m)
+		if err != nil {
+			return nil, fmt.Errorf("inject: method %q: settings: %w", name, err)
+		}
+		in.method = name
+		if err := m.Inject(in); err != nil {
+			return nil, fmt.Errorf("inject: method %q: %w", name, err)
+		}
+		plan.Methods = append(plan.Methods, Applied{name, settings})
+	}
+	if opt.Task.Type != "" {
+		in.method = "head"
+		if err := in.addHead(opt); err != nil {
+			return nil, fmt.Errorf("inject: head: %w", err)
+		}
+	}
+	in.finish()
+	if len(plan.Trainables) == 0 {
+		return nil, fmt.Errorf("inject: nothing would be trained: give a --method or a --task")
+	}
+	return plan, plan.Store(g)
+}
+
+// Applied methods as they ran, rebuilt from the plan's settings.
+func (p *Plan) method(name string) (Method, error) {
+	for _, a := range p.Methods {
+		if a.Name != name {
+			continue
+		}
+		m, err := New(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(a.Settings, m); err != nil {
+			return nil, fmt.Errorf("inject: plan: settings of %q: %w", name, err)
+		}
+		return m, nil
+	}
+	return nil, fmt.Errorf("inject: plan: method %q was not applied", name)
+}
+
+// An Injection is what a method works with: the graph, the encoder found in it, and the plan being made.
+type Injection struct {
+	Graph   *graph.Graph
+	Encoder *models.Encoder
+	Plan    *Plan
+
+	method string
+	now    map[*graph.Value]*graph.Value // shunted value → what stands in for it
+	sites  []siteValues
+}
+
+type siteValues struct {
+	site      Site
+	old, repl *graph.Value
+}
+
+// Current returns what stands in for v after the shunts made so far.
+func (in *Injection) Current(v *graph.Value) *graph.Value {
+	for in.now[v] != nil {
+		v = in.now[v]
+	}
+	return v
+}
+
+// Patch starts a patch named "peft/<method>/<target>".
+func (in *Injection) Patch(target string) *graph.Patch {
+	return in.Graph.NewPatch("peft/" + in.method + "/" + target)
+}
+
+// Trainable adds an initializer "<patch>/<name>" to the graph and to the plan.
+func (in *Injection) Trainable(p *graph.Patch, name string, t Trainable, x *graph.Tensor) *graph.Value {
+	v := p.Init(name, x)
+	if v == nil {
+		return nil
+	}
+	t.Name, t.Shape, t.Method = v.Name(), x.Dims, in.method
+	in.Plan.Trainables = append(in.Plan.Trainables, t)
+	return v
+}
+
+// Shunt makes the readers of old read repl, and records the place so that a merge can undo it.
+func (in *Injection) Shunt(p *graph.Patch, s Site, old, repl *graph.Value) error {
+	if p.Err() == nil {
+		p.Typed(repl, old.DType, old.Shape)
+		p.Shunt(old, repl)
+	}
+	if err := p.Apply(); err != nil {
+		return err
+	}
+	in.now[old] = repl
+	s.Method = in.method
+	in.sites = append(in.sites, siteValues{s, old, repl})
+	return nil
+}
+
+// finish writes the sites with the values' final names: a shunt of a graph output renames both sides.
+func (in *Injection) finish() {
+	for _, s := range in.sites {
+		s.site.Old, s.site.New = s.old.Name(), s.repl.Name()
+		in.Plan.Sites = append(in.Plan.Sites, s.site)
+	}
+}
+
+// Rand returns a generator that depends on the plan's seed and the parameter's name only, so that the order of injection
+// and other methods in the same graph don't change a parameter's initial values.
+func (in *Injection) Rand(name string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(in.method + "/" + name))
+	return rand.New(rand.NewPCG(in.Plan.Seed, h.Sum64()))
+}
+
+func nameOrEmpty(v *graph.Value) string {
+	if v == nil {
+		return ""
+	}
+	return v.Name()
+}

@@ -1,0 +1,203 @@
+package inject
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Targets chooses modules by name with Hugging Face PEFT's semantics (tuners_utils.check_target_module_exists): a list
+// entry matches a module whose name is it or ends in "."+it; a pattern must match the whole name.
+type Targets struct {
+	Modules  ModuleNames `json:"target_modules" flag:"target" usage:"modules to adapt: names such as query,value (a module matches when its path ends in one), all-linear, or one regular expression for the whole path, written re:..."`
+	Exclude  ModuleNames `json:"exclude_modules,omitempty" flag:"exclude" usage:"modules to leave out, in the form of --target"`
+	Layers   []int       `json:"layers_to_transform,omitempty" flag:"layers" usage:"adapt only these layers, numbered from 0"`
+	LayersIn string      `json:"layers_pattern,omitempty" flag:"layers-pattern" usage:"name of the list of layers that --layers counts in, where it is not the first number in the path"`
+}
+
+// ModuleNames is a list of module names or, where Pattern is set, a regular expression; in JSON a list or a string, as in PEFT.
+type ModuleNames struct {
+	List    []string
+	Pattern string
+}
+
+// AllLinear is the target that stands for every linear map but the classifier.
+const AllLinear = "all-linear"
+
+// MarshalJSON writes a list, or a string for a pattern and for all-linear.
+func (n ModuleNames) MarshalJSON() ([]byte, error) {
+	if n.Pattern != "" {
+		return json.Marshal(n.Pattern)
+	}
+	return json.Marshal(n.List)
+}
+
+// UnmarshalJSON accepts a list, a string and null.
+func (n *ModuleNames) UnmarshalJSON(data []byte) error {
+	*n = ModuleNames{}
+	if len(data) > 0 && data[0] == '"' {
+		return json.Unmarshal(data, &n.Pattern)
+	}
+	return json.Unmarshal(data, &n.List)
+}
+
+// ParseNames reads the command line's form: comma-separated names, all-linear, or re:PATTERN.
+func ParseNames(s string) ModuleNames {
+	if p, ok := strings.CutPrefix(s, "re:"); ok {
+		return ModuleNames{Pattern: p}
+	}
+	if strings.EqualFold(s, AllLinear) {
+		return ModuleNames{Pattern: AllLinear}
+	}
+	var n ModuleNames
+	for _, part := range strings.Split(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			n.List = append(n.List, part)
+		}
+	}
+	return n
+}
+
+// String is the inverse of [ParseNames].
+func (n ModuleNames) String() string {
+	if n.Pattern != "" && !strings.EqualFold(n.Pattern, AllLinear) {
+		return "re:" + n.Pattern
+	}
+	return n.Pattern + strings.Join(n.List, ",")
+}
+
+func (n ModuleNames) empty() bool { return n.Pattern == "" && len(n.List) == 0 }
+
+// match reports whether a module path is chosen.
+func (n ModuleNames) match(path string) (bool, error) {
+	if n.Pattern == "" {
+		return slices.ContainsFunc(n.List, func(e string) bool { return path == e || strings.HasSuffix(path, "."+e) }), nil
+	}
+	re, err := compile("^(?:" + n.Pattern + ")$")
+	if err != nil {
+		return false, err
+	}
+	return re.MatchString(path), nil
+}
+
+func compile(pattern string) (*regexp.Regexp, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w (look-ahead and back-references of Python's re are not available)", pattern, err)
+	}
+	return re, nil
+}
+
+// Choose returns the candidates that the targets select, in order. all holds module paths with the model prefix; saved are
+// modules that are trained whole (modules_to_save) and so never adapted. A target that selects nothing is an error that
+// lists what there is.
+func (t Targets) Choose(all, saved []string) ([]string, error) {
+	var chosen []string
+	for _, path := range all {
+		ok, err := t.chooses(path, saved)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			chosen = append(chosen, path)
+		}
+	}
+	for _, entry := range t.Modules.List {
+		if !slices.ContainsFunc(all, func(p string) bool { return p == entry || strings.HasSuffix(p, "."+entry) }) {
+			return nil, &UnknownTargetError{entry, all}
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, &UnknownTargetError{t.Modules.String(), all}
+	}
+	return chosen, nil
+}
+
+func (t Targets) chooses(path string, saved []string) (bool, error) {
+	if out, err := t.Exclude.match(path); out || err != nil {
+		return false, err
+	}
+	for _, m := range saved {
+		if slices.Contains(strings.Split(path, "."), m) {
+			return false, nil
+		}
+	}
+	if strings.EqualFold(t.Modules.Pattern, AllLinear) {
+		return true, nil
+	}
+	ok, err := t.Modules.match(path)
+	if !ok || err != nil || len(t.Layers) == 0 {
+		return ok, err
+	}
+	if t.Modules.Pattern != "" {
+		return false, fmt.Errorf("--layers needs --target as a list of names, not a pattern")
+	}
+	in := `[^.]*`
+	if t.LayersIn != "" {
+		in = regexp.QuoteMeta(t.LayersIn)
+	}
+	re, err := compile(`^.*?\.` + in + `\.(\d+)\.`)
+	if err != nil {
+		return false, err
+	}
+	m := re.FindStringSubmatch(path)
+	if m == nil {
+		return false, nil
+	}
+	layer, err := strconv.Atoi(m[1])
+	return err == nil && slices.Contains(t.Layers, layer), nil
+}
+
+// UnknownTargetError says that a target selects no module of the model.
+type UnknownTargetError struct {
+	Target string
+	All    []string
+}
+
+func (e *UnknownTargetError) Error() string {
+	return fmt.Sprintf("inject: target %q selects no module of this model", e.Target)
+}
+
+// Hint lists the names a target can have.
+func (e *UnknownTargetError) Hint() string {
+	seen := map[string]bool{}
+	var names []string
+	for _, p := range e.All {
+		parts := strings.Split(p, ".")
+		short := parts[len(parts)-1]
+		if short == "dense" && len(parts) > 1 {
+			short = strings.Join(parts[len(parts)-2:], ".")
+		}
+		if !seen[short] {
+			seen[short] = true
+			names = append(names, short)
+		}
+	}
+	return "known targets: " + strings.Join(append(names, AllLinear), ", ")
+}
+
+// Pattern maps module-name patterns to a number (rank_pattern, alpha_pattern): the first key, in sorted order, for which
+// Python's re.match(`(.*\.)?(KEY)$`) would succeed decides.
+type Pattern map[string]float64
+
+// lookup returns the number for a module path, or def.
+func (p Pattern) lookup(path string, def float64) (float64, error) {
+	keys := make([]string, 0, len(p))
+	for k := range p {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		re, err := compile(`^(?:.*\.)?(?:` + k + `)$`)
+		if err != nil {
+			return 0, err
+		}
+		if re.MatchString(path) {
+			return p[k], nil
+		}
+	}
+	return def, nil
+}
