@@ -23,7 +23,7 @@ type Tensor struct {
 type File interface {
 	// Path is the absolute path of the file.
 	Path() string
-	// Bytes returns n bytes at offset off. The slice is read-only and valid as long as the File is reachable.
+	// Bytes returns n bytes at offset off. The slice is read-only.
 	Bytes(off, n int64) ([]byte, error)
 }
 

@@ -12,5 +12,3 @@ func mapped(f *os.File, size int64) ([]byte, error) {
 	_, err := io.ReadFull(f, data)
 	return data, err
 }
-
-func unmap([]byte) {}

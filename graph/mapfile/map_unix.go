@@ -10,5 +10,3 @@ import (
 func mapped(f *os.File, size int64) ([]byte, error) {
 	return syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
 }
-
-func unmap(data []byte) { _ = syscall.Munmap(data) }

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 )
 
-// A File is an open mapping; it implements graph.File. The mapping lives until the File and all that refers to it are
-// unreachable.
+// A File is a mapping; it implements graph.File. It is never taken down: slices of it may be anywhere by then, and an
+// unused mapping costs address space, not memory.
 type File struct {
 	path string
 	data []byte
@@ -41,7 +40,6 @@ func Open(path string) (*File, error) {
 	if m.data, err = mapped(f, info.Size()); err != nil {
 		return nil, fmt.Errorf("mapfile: %s: %w", path, err)
 	}
-	goruntime.AddCleanup(m, unmap, m.data)
 	return m, nil
 }
 
@@ -51,7 +49,7 @@ func (f *File) Path() string { return f.path }
 // Size returns the file's length in bytes.
 func (f *File) Size() int64 { return int64(len(f.data)) }
 
-// Bytes returns n bytes at offset off. The slice must not be written to, nor used after f is unreachable.
+// Bytes returns n bytes at offset off. The slice must not be written to.
 func (f *File) Bytes(off, n int64) ([]byte, error) {
 	if off < 0 || n < 0 || off > f.Size() || n > f.Size()-off {
 		return nil, fmt.Errorf("mapfile: %s: bytes %d to %d of a file of %d: it was cut short", f.path, off, off+n, f.Size())
