@@ -34,7 +34,7 @@ import transformers
 SEED = 20260101
 TOLERANCE = 2e-5
 
-# heads != head size, and no two sizes equal, so that a mix-up of axes can't pass.
+# Heads differ from head size, and the two weights of the feed-forward from the square ones, so a mix-up of axes can't pass.
 BERT = dict(
     vocab_size=60,
     hidden_size=16,
@@ -97,7 +97,9 @@ def dynamo_cases():
     for opset in (18, 19, 20, 21, 23):
         for attention in ("eager", "sdpa"):
             name = f"bert_torch2_dynamo_op{opset}_{attention}"
-            yield Case(name, "4.57", "dynamo", opset=opset, attention=attention, commit=(opset, attention) == (18, "eager"))
+            yield Case(
+                name, "4.57", "dynamo", opset=opset, attention=attention, commit=(opset, attention) == (18, "eager")
+            )
             yield Case(
                 name + "_tf5",
                 "5.",
@@ -108,8 +110,14 @@ def dynamo_cases():
             )
     for attention in ("eager", "sdpa"):
         yield Case(
-            f"bert_torch2_dynamo_op18_{attention}_noopt", "4.57", "dynamo", opset=18, attention=attention, optimize=False,
-            config=ONE_LAYER, commit=attention == "sdpa",
+            f"bert_torch2_dynamo_op18_{attention}_noopt",
+            "4.57",
+            "dynamo",
+            opset=18,
+            attention=attention,
+            optimize=False,
+            config=ONE_LAYER,
+            commit=attention == "sdpa",
         )
     yield Case("bert_torch2_dynamo_op20_gelu_new", "4.57", "dynamo", opset=20, config=dict(BERT, hidden_act="gelu_new"))
     yield Case("bert_torch2_dynamo_op18_seqcls", "4.57", "dynamo", opset=18, model="BertForSequenceClassification")
@@ -119,15 +127,43 @@ def dynamo_cases():
 def family_cases():
     distil = dict(vocab_size=60, dim=16, n_layers=2, n_heads=2, hidden_dim=40, max_position_embeddings=32)
     roberta = dict(BERT, max_position_embeddings=34, pad_token_id=1)
-    yield Case("distilbert_torch2_legacy_op14_eager", "4.57", model="DistilBertModel", config=distil, token_types=False, commit=True)
-    yield Case("distilbert_torch2_dynamo_op20_sdpa_tf5", "5.", "dynamo", "DistilBertModel", distil, 20, "sdpa", token_types=False)
-    yield Case("roberta_torch2_legacy_op14_sdpa", "4.57", model="RobertaModel", config=roberta, attention="sdpa", token_types=False, commit=True)
-    yield Case("roberta_torch2_dynamo_op20_sdpa_tf5", "5.", "dynamo", "RobertaModel", roberta, 20, "sdpa", token_types=False)
+    yield Case(
+        "distilbert_torch2_legacy_op14_eager",
+        "4.57",
+        model="DistilBertModel",
+        config=distil,
+        token_types=False,
+        commit=True,
+    )
+    yield Case(
+        "distilbert_torch2_dynamo_op20_sdpa_tf5",
+        "5.",
+        "dynamo",
+        "DistilBertModel",
+        distil,
+        20,
+        "sdpa",
+        token_types=False,
+    )
+    yield Case(
+        "roberta_torch2_legacy_op14_sdpa",
+        "4.57",
+        model="RobertaModel",
+        config=roberta,
+        attention="sdpa",
+        token_types=False,
+        commit=True,
+    )
+    yield Case(
+        "roberta_torch2_dynamo_op20_sdpa_tf5", "5.", "dynamo", "RobertaModel", roberta, 20, "sdpa", token_types=False
+    )
     yield Case("electra_torch2_legacy_op14_eager", "4.57", model="ElectraModel", config=dict(BERT, embedding_size=8))
     albert = dict(BERT, embedding_size=8, num_hidden_groups=1)
     yield Case("albert_torch2_legacy_op14_eager", "4.57", model="AlbertModel", config=albert)
     mpnet = dict(BERT, max_position_embeddings=34)
-    yield Case("mpnet_torch2_legacy_op14_eager", "4.57", model="MPNetModel", config=mpnet, attention=None, token_types=False)
+    yield Case(
+        "mpnet_torch2_legacy_op14_eager", "4.57", model="MPNetModel", config=mpnet, attention=None, token_types=False
+    )
     for opset in (14, 18):
         yield Case(f"bert_optimum_op{opset}", "4.57", "optimum", opset=opset, attention=None, commit=opset == 18)
 
@@ -136,16 +172,34 @@ def optimised_cases():
     for exporter in ("ort-basic", "ort-layernorm-gelu", "ort-all"):
         name = "bert_" + exporter.replace("-", "_") + "_op14"
         yield Case(name, "4.57", exporter, commit=True)
-    yield Case("bert_ort_layernorm_gelu_op14_gelu_new", "4.57", "ort-layernorm-gelu", config=dict(BERT, hidden_act="gelu_new"))
+    yield Case(
+        "bert_ort_layernorm_gelu_op14_gelu_new", "4.57", "ort-layernorm-gelu", config=dict(BERT, hidden_act="gelu_new")
+    )
 
 
 def negative_cases():
     gpt2 = dict(vocab_size=60, n_embd=16, n_layer=1, n_head=2, n_positions=32, n_inner=40)
     t5 = dict(vocab_size=60, d_model=16, num_layers=2, num_heads=2, d_ff=40, d_kv=8)
-    yield Case("negative_gpt2_torch2_legacy_op14", "4.36", model="GPT2Model", config=gpt2, token_types=False, commit=True)
-    yield Case("negative_t5_encoder_torch2_legacy_op14", "4.57", model="T5EncoderModel", config=t5, attention=None, token_types=False)
+    yield Case(
+        "negative_gpt2_torch2_legacy_op14", "4.36", model="GPT2Model", config=gpt2, token_types=False, commit=True
+    )
+    yield Case(
+        "negative_t5_encoder_torch2_legacy_op14",
+        "4.57",
+        model="T5EncoderModel",
+        config=t5,
+        attention=None,
+        token_types=False,
+    )
     yield Case("negative_mlp_torch2_legacy_op14", "4.57", model="MLP", config=dict(hidden_size=8), commit=True)
-    yield Case("negative_prenorm_torch2_legacy_op14", "4.57", model="PreNorm", config=dict(hidden_size=16), token_types=False, commit=True)
+    yield Case(
+        "negative_prenorm_torch2_legacy_op14",
+        "4.57",
+        model="PreNorm",
+        config=dict(hidden_size=16),
+        token_types=False,
+        commit=True,
+    )
 
 
 def cases():
@@ -391,7 +445,9 @@ def linears(model):
     found = []
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
-            found.append({"module": name, "in": module.in_features, "out": module.out_features, "bias": module.bias is not None})
+            found.append(
+                {"module": name, "in": module.in_features, "out": module.out_features, "bias": module.bias is not None}
+            )
     return found
 
 
@@ -445,7 +501,9 @@ def make(case, folder):
     names = [o.name for o in onnx.load(path).graph.output]
     worst = check(path, runs, names)
     record = truth(case, model)
-    record["exporter"] = f"{case.exporter}, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
+    record["exporter"] = (
+        f"{case.exporter}, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
+    )
     record["opset"] = {o.domain: o.version for o in onnx.load(path).opset_import}
     record["runs"] = [
         {

@@ -24,7 +24,7 @@ import peft
 import torch
 import transformers
 from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertConfig, BertForSequenceClassification
 
 HERE = pathlib.Path(__file__).parent
 SEED = 20260102
