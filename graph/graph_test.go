@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -175,5 +176,31 @@ func TestDataViews(t *testing.T) {
 	h, _ := NewTensor(Float16, []int64{4}, []byte{0, 0x3c, 1, 0, 0, 0xfc, 0, 0x80})
 	if f, _ := h.Float64s(); f[0] != 1 || f[1] != 1.0/(1<<24) || !(f[2] < -1e300) || f[3] != 0 {
 		t.Errorf("float16 values %v", f)
+	}
+}
+
+func TestShortFloatsRound(t *testing.T) {
+	for bits := range 1 << 16 {
+		h, err := NewTensor(Float16, []int64{1}, []byte{byte(bits), byte(bits >> 8)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _ := h.Float64s()
+		if f[0] != f[0] {
+			continue
+		}
+		if got := floatToHalf(f[0]); got != uint16(bits) {
+			t.Fatalf("float16 %#04x is %v, which rounds to %#04x", bits, f[0], got)
+		}
+	}
+	for v, want := range map[float64]float64{1 + 1./2048: 1, 1 + 3./2048: 1 + 2./1024, 65519: 65504, 65520: math.Inf(1), 1e-9: 0} {
+		if got, _ := FloatScalar(Float16, v).Float64s(); got[0] != want {
+			t.Errorf("%v rounds to float16 %v, want %v", v, got[0], want)
+		}
+	}
+	for v, want := range map[float64]float64{1 + 1./256: 1, 1 + 3./256: 1 + 2./128, -3: -3} {
+		if got, _ := FloatScalar(BFloat16, v).Float64s(); got[0] != want {
+			t.Errorf("%v rounds to bfloat16 %v, want %v", v, got[0], want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,7 +15,9 @@ import (
 //	init w float[4,2]
 //	y = MatMul(x, w) "layer/MatMul"
 //
-// Attributes stand in braces, absent inputs and outputs are "_".
+// Attributes stand in braces, absent inputs and outputs are "_". A name stands bare unless it holds a space or one of
+// "(){}=, and a symbolic dimension unless it holds one of "],; otherwise they are quoted as Go strings. The content of
+// tensors of more than 8 elements, and subgraphs, are left out.
 func (g *Graph) Fprint(w io.Writer) error {
 	p := printer{w: w}
 	p.line("graph %q (%s) => (%s)", g.Name, typed(g.inputs), typed(g.outputs))
@@ -22,7 +25,7 @@ func (g *Graph) Fprint(w io.Writer) error {
 		p.line("%s", strings.TrimSpace(fmt.Sprintf("opset %s %d", d, g.Opsets[d])))
 	}
 	for _, v := range g.inits {
-		p.line("init %s %s%s%s", v.name, v.DType, v.Shape, smallData(v.init))
+		p.line("init %s %s%s%s", nameText(v), v.DType, shapeText(v.Shape), smallData(v.init))
 	}
 	for _, n := range g.nodes {
 		op := n.Op
@@ -55,7 +58,7 @@ func (p *printer) line(format string, args ...any) {
 func typed(vs []*Value) string {
 	parts := make([]string, len(vs))
 	for i, v := range vs {
-		parts[i] = fmt.Sprintf("%s %s%s", v.name, v.DType, v.Shape)
+		parts[i] = fmt.Sprintf("%s %s%s", nameText(v), v.DType, shapeText(v.Shape))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -63,24 +66,56 @@ func typed(vs []*Value) string {
 func valueNames(vs []*Value) string {
 	parts := make([]string, len(vs))
 	for i, v := range vs {
-		if parts[i] = "_"; v != nil {
-			parts[i] = v.name
-		}
+		parts[i] = nameText(v)
 	}
 	return strings.Join(parts, ", ")
 }
 
-// smallData shows the content of a tensor of at most 8 elements.
+func nameText(v *Value) string {
+	switch {
+	case v == nil:
+		return "_"
+	case v.name == "_" || strings.HasPrefix(v.name, "#") || strings.HasSuffix(v.name, ",") || strings.ContainsAny(v.name, " \t\r\n\"(){}="):
+		return strconv.Quote(v.name)
+	}
+	return v.name
+}
+
+func shapeText(s Shape) string {
+	if s == nil {
+		return s.String()
+	}
+	parts := make([]string, len(s))
+	for i, d := range s {
+		if parts[i] = d.String(); strings.ContainsAny(d.Sym, "\"],\n") || d.Sym == "?" {
+			parts[i] = strconv.Quote(d.Sym)
+		}
+	}
+	return "[" + strings.Join(parts, ",") + "]"
+}
+
+// smallData shows the content of a tensor of at most 8 elements, each in the fewest digits that read back as the same number.
 func smallData(t *Tensor) string {
 	if t == nil || t.DType.Size() == 0 || t.Len() > 8 {
 		return ""
 	}
-	vs, err := t.Float64s()
+	var vs any
+	var err error
+	switch {
+	case t.DType == Float:
+		vs, err = Data[float32](t)
+	case t.DType.IsFloat():
+		vs, err = t.Float64s()
+	default:
+		vs, err = t.Int64s()
+	}
 	if err != nil {
 		return ""
 	}
-	return " = " + strings.ReplaceAll(fmt.Sprint(vs), " ", ",")
+	return " = " + listText(vs)
 }
+
+func listText(vs any) string { return strings.ReplaceAll(fmt.Sprint(vs), " ", ",") }
 
 func attrText(attrs []Attr) string {
 	if len(attrs) == 0 {
@@ -94,7 +129,6 @@ func attrText(attrs []Attr) string {
 }
 
 func attrValue(a Attr) string {
-	join := func(v any) string { return strings.ReplaceAll(fmt.Sprint(v), " ", ",") }
 	switch a.Kind {
 	case AttrInt:
 		return fmt.Sprint(a.I)
@@ -103,11 +137,11 @@ func attrValue(a Attr) string {
 	case AttrString:
 		return fmt.Sprintf("%q", a.S)
 	case AttrInts:
-		return join(a.Ints)
+		return listText(a.Ints)
 	case AttrFloats:
-		return join(a.Floats) + "f"
+		return listText(a.Floats) + "f"
 	case AttrStrings:
-		return fmt.Sprintf("%q", a.Strings)
+		return fmt.Sprintf("%qs", a.Strings)
 	case AttrTensor:
 		return fmt.Sprintf("%s%s%s", a.T.DType, ShapeOf(a.T.Dims...), smallData(a.T))
 	}

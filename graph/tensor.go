@@ -87,10 +87,10 @@ func TensorOf[T Number](dims []int64, data []T) *Tensor {
 // Scalar returns a rank-0 tensor.
 func Scalar[T Number](v T) *Tensor { return TensorOf([]int64{}, []T{v}) }
 
-// FloatScalar returns a rank-0 tensor of the given floating type; it panics for types other than Float and Double.
+// FloatScalar returns a rank-0 tensor of the given floating type; it panics for other types.
 func FloatScalar(dtype DType, v float64) *Tensor { return FloatTensor(dtype, []int64{}, []float64{v}) }
 
-// FloatTensor converts data to the floating type dtype; it panics for types other than Float and Double.
+// FloatTensor converts data to the floating type dtype, rounding to nearest even; it panics for other types.
 func FloatTensor(dtype DType, dims []int64, data []float64) *Tensor {
 	switch dtype {
 	case Double:
@@ -101,8 +101,22 @@ func FloatTensor(dtype DType, dims []int64, data []float64) *Tensor {
 			f[i] = float32(v)
 		}
 		return TensorOf(dims, f)
+	case Float16:
+		return shortFloats(dtype, dims, data, floatToHalf)
+	case BFloat16:
+		return shortFloats(dtype, dims, data, floatToBrain)
 	}
 	panic(fmt.Sprintf("graph: FloatTensor of %s", dtype))
+}
+
+func shortFloats(dtype DType, dims []int64, data []float64, bits func(float64) uint16) *Tensor {
+	short := make([]uint16, len(data))
+	for i, v := range data {
+		short[i] = bits(v)
+	}
+	t := TensorOf(dims, short)
+	t.DType = dtype
+	return t
 }
 
 // Len returns the number of elements; a tensor with a dimension of 0 has none.
@@ -246,6 +260,34 @@ func halfToFloat(h uint16) float32 {
 		return -v
 	}
 	return v
+}
+
+// floatToHalf rounds to IEEE 754 binary16, ties to even.
+func floatToHalf(v float64) uint16 {
+	var sign uint16
+	if math.Signbit(v) {
+		sign = 1 << 15
+	}
+	v = math.Abs(v)
+	switch {
+	case v != v:
+		return sign | 0x7e00
+	case v >= 65520: // halfway between the largest finite value and the next power of two
+		return sign | 0x7c00
+	case v < 1.0/(1<<14): // subnormal: a multiple of 2^-24
+		return sign | uint16(math.RoundToEven(v*(1<<24)))
+	}
+	frac, exp := math.Frexp(v)                                                  // v = frac·2^exp with frac in [1/2, 1)
+	return sign | (uint16(exp+13)<<10 + uint16(math.RoundToEven(frac*(1<<11)))) // the leading 1 carries into the exponent
+}
+
+// floatToBrain rounds to bfloat16, ties to even.
+func floatToBrain(v float64) uint16 {
+	b := math.Float32bits(float32(v))
+	if v != v {
+		return uint16(b>>16) | 0x40
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
 func dtypeOf[T Number]() DType {

@@ -2,7 +2,6 @@ package refeval
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/peftgraph/peftgraph/graph"
 )
@@ -124,15 +123,10 @@ func fromTensor(t *graph.Tensor) (*array, error) {
 // tensor converts an array to a tensor of its declared type, rounding to nearest even.
 func (a *array) tensor() *graph.Tensor {
 	dims := int64s(a.dims)
+	if a.isFloat() {
+		return graph.FloatTensor(a.dtype, dims, a.f)
+	}
 	switch a.dtype {
-	case graph.Double:
-		return graph.TensorOf(dims, a.f)
-	case graph.Float:
-		return graph.FloatTensor(graph.Float, dims, a.f)
-	case graph.Float16:
-		return narrowFloats(a, dims, floatToHalf)
-	case graph.BFloat16:
-		return narrowFloats(a, dims, floatToBrain)
 	case graph.Bool:
 		out := make([]bool, len(a.i))
 		for k, v := range a.i {
@@ -171,46 +165,4 @@ func convert[T int8 | uint8 | int16 | uint16 | int32 | uint32 | uint64](a *array
 		out[k] = T(v)
 	}
 	return graph.TensorOf(dims, out)
-}
-
-func narrowFloats(a *array, dims []int64, bits func(float64) uint16) *graph.Tensor {
-	data := make([]byte, 0, 2*len(a.f))
-	for _, v := range a.f {
-		b := bits(v)
-		data = append(data, byte(b), byte(b>>8))
-	}
-	t, err := graph.NewTensor(a.dtype, dims, data)
-	if err != nil {
-		panic(err) // the length follows from the dimensions
-	}
-	return t
-}
-
-// floatToHalf rounds to IEEE 754 binary16, ties to even.
-func floatToHalf(v float64) uint16 {
-	var sign uint16
-	if math.Signbit(v) {
-		sign = 1 << 15
-	}
-	v = math.Abs(v)
-	switch {
-	case math.IsNaN(v):
-		return sign | 0x7e00
-	case v >= 65520: // halfway between the largest finite value and the next power of two
-		return sign | 0x7c00
-	case v < 1.0/(1<<14):
-		return sign | uint16(math.RoundToEven(v*(1<<24)))
-	}
-	frac, exp := math.Frexp(v) // v = frac·2^exp, frac in [1/2, 1)
-	m := uint16(math.RoundToEven(frac * (1 << 11)))
-	return sign | (uint16(exp+13)<<10 + m) // m's leading bit carries into the exponent
-}
-
-// floatToBrain rounds to bfloat16, ties to even.
-func floatToBrain(v float64) uint16 {
-	b := math.Float32bits(float32(v))
-	if v != v {
-		return uint16(b>>16) | 0x40
-	}
-	return uint16((b + 0x7fff + (b>>16)&1) >> 16)
 }
