@@ -122,6 +122,23 @@ func TestPruneAndRemove(t *testing.T) {
 	}
 }
 
+func TestAddOutput(t *testing.T) {
+	g := linear(t)
+	n := g.Nodes()[2]
+	mask, err := n.AddOutput(2, "l/mask")
+	if err != nil || mask.Producer() != n || n.Output(2) != mask || n.Output(1) != nil {
+		t.Fatalf("new output %v, %v", mask, err)
+	}
+	mustCheck(t, g)
+	if _, err := n.AddOutput(2, "l/again"); err == nil {
+		t.Error("an output was replaced")
+	}
+	if _, err := n.AddOutput(1, "x"); err == nil || len(n.Outputs()) != 3 {
+		t.Errorf("a taken name was accepted: %v", err)
+	}
+	mustCheck(t, g)
+}
+
 func TestCloneIsIndependent(t *testing.T) {
 	g := linear(t)
 	want := g.String()

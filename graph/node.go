@@ -83,6 +83,23 @@ func (n *Node) SetInput(i int, v *Value) {
 	}
 }
 
+// AddOutput asks the node for its output i, which it must not have yet, and returns the new value.
+func (n *Node) AddOutput(i int, name string) (*Value, error) {
+	if n.Output(i) != nil {
+		return nil, fmt.Errorf("graph: node %s has output %d already", n, i)
+	}
+	v, err := n.graph.newValue(name)
+	if err != nil {
+		return nil, err
+	}
+	for len(n.outputs) <= i {
+		n.outputs = append(n.outputs, nil)
+	}
+	v.producer, v.index = n, i
+	n.outputs[i] = v
+	return v, nil
+}
+
 // An AttrKind says which field of an [Attr] holds its value; the numbers are those of ONNX's AttributeProto.AttributeType.
 type AttrKind int32
 
