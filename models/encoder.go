@@ -19,12 +19,15 @@ type Encoder struct {
 
 	// LastHidden is the encoder's output [batch, sequence, hidden].
 	LastHidden *graph.Value
-	// Pooler is tanh(dense(first token)) when the graph has one; Pooled is its output [batch, hidden].
-	Pooler *Linear
-	Pooled *graph.Value
-	// Classifier is the linear map from Pooled (or from the first token) to Logits when the file was exported with a head.
+	// Pooler is act(dense(first token)) when the graph has one, tanh in BERT, relu before DistilBERT's classifier; Pooled is
+	// its output [batch, hidden].
+	Pooler           *Linear
+	Pooled           *graph.Value
+	PoolerActivation string
+	// Classifier is the linear map to Logits when the file was exported with a head; Task says what it reads.
 	Classifier *Linear
 	Logits     *graph.Value
+	Task       Task
 
 	Hidden, Heads, HeadDim, Intermediate int
 	Vocab, MaxPositions, TypeVocab       int
@@ -34,6 +37,17 @@ type Encoder struct {
 	PositionOffset int
 }
 
+// Task is what the head that a file was exported with does.
+type Task string
+
+// The tasks that recognition tells apart by what the classifier reads.
+const (
+	NoTask                 Task = ""
+	SequenceClassification Task = "sequence-classification" // reads Pooled or the first token
+	TokenClassification    Task = "token-classification"    // reads every token
+	QuestionAnswering      Task = "question-answering"      // reads every token; its two logits are split into start and end
+)
+
 // Embeddings is the part before the first layer: LayerNorm(word + position + token type).
 type Embeddings struct {
 	// The tables, [rows, hidden]. TokenType is nil where the family has none or where the exporter folded it away.
@@ -41,6 +55,8 @@ type Embeddings struct {
 	// WordOut is word_embeddings(input_ids) [batch, sequence, hidden], before anything is added.
 	WordOut *graph.Value
 	Norm    Norm
+	// Projection maps embeddings that are narrower than the layers (ELECTRA) to the layers' width; nil where there is none.
+	Projection *Linear
 }
 
 // A Layer is one transformer layer. The three projections read Input.
@@ -56,44 +72,61 @@ type Layer struct {
 
 // Attention is softmax(q·kᵀ·scale + mask)·v between the projections and attention.output.dense.
 type Attention struct {
-	// QueryHeads and ValueHeads are [batch, heads, sequence, head]; KeyHeads is [batch, heads, head, sequence] or
-	// [batch, heads, sequence, head] as KeyTransposed says. All are the values that enter the two MatMuls before any scaling.
+	// Node is the Softmax, or the Attention node of opset 23 that does all of this; there Scores, Masked and Probs are nil.
+	Node *graph.Node
+	// QueryHeads and ValueHeads are [batch, heads, sequence, head]. KeyHeads is [batch, heads, head, sequence] when
+	// KeyTransposed, else [batch, heads, sequence, head]. All are the values that enter the two MatMuls, before the scaling
+	// where that comes last.
 	QueryHeads, KeyHeads, ValueHeads *graph.Value
 	KeyTransposed                    bool
-	// Scores is q·kᵀ [batch, heads, sequence, sequence], Masked what enters the softmax, Probs what leaves it, Context probs·v.
+	// Scores is q·kᵀ [batch, heads, sequence, sequence], Masked what enters the softmax, Probs what is multiplied with the
+	// values (past guards against rows that are masked everywhere), Context probs·v.
 	Scores, Masked, Probs, Context *graph.Value
 	// Mask is what is added to the scores (or selects among them), broadcast to the scores' shape; nil when there is none.
-	Mask *graph.Value
+	// MaskNode is the Add, Where or Attention that applies it.
+	Mask     *graph.Value
+	MaskNode *graph.Node
+	// PositionBias is a second term that is added to the scores and depends on positions only (MPNet); nil in most models.
+	PositionBias *graph.Value
 }
 
 // A Linear is y = x·W + b, however the exporter wrote it.
 type Linear struct {
 	// Name is the module's path as Hugging Face has it: "encoder.layer.0.attention.self.query", without the model prefix.
 	Name string
-	// Input [batch, sequence, in] and Output [batch, sequence, out] (after the bias). Both may be 2-D where the exporter
-	// flattened the batch (Gemm).
+	// Input [batch, sequence, in] and Output [batch, sequence, out] (after the bias). Both are 2-D where the exporter
+	// flattened the batch (Gemm), and in the pooler; they always have one rank.
 	Input, Output *graph.Value
 	// Weight is the initializer; it is [in, out] unless Transposed, then [out, in] as PyTorch stores it.
 	Weight     *graph.Value
 	Transposed bool
 	Bias       *graph.Value // [out], or nil
-	In, Out    int
+	// BiasNode is the fused node (BiasGelu, SkipLayerNormalization) that adds Bias when it reads Output; Output is then
+	// before the bias. nil when Output includes the bias.
+	BiasNode *graph.Node
+	In, Out  int
 	// Nodes are the nodes that compute Output from Input, in order.
 	Nodes []*graph.Node
 }
 
 // A Norm is a LayerNorm over the last axis, however the exporter wrote it.
 type Norm struct {
-	Name          string // "encoder.layer.0.output.LayerNorm"
-	Input, Output *graph.Value
-	Scale, Bias   *graph.Value // [hidden]
+	Name          string       // "encoder.layer.0.output.LayerNorm"
+	Input, Output *graph.Value // Input is nil where Skip computes the sum that it normalises and nobody asks for it
+	Scale, Bias   *graph.Value // [hidden]; Bias may be nil
 	Eps           float64
 	Nodes         []*graph.Node
+	// Skip is the SkipLayerNormalization node that also adds the residual; nil when an Add before the Norm does.
+	Skip *graph.Node
 }
 
-// Linears returns every linear map of the encoder in model order, the pooler and the classifier last.
+// Linears returns every linear map of the encoder in model order, a projection of the embeddings first, the pooler and the
+// classifier last.
 func (e *Encoder) Linears() []*Linear {
 	var out []*Linear
+	if e.Embeddings.Projection != nil {
+		out = append(out, e.Embeddings.Projection)
+	}
 	for i := range e.Layers {
 		l := &e.Layers[i]
 		out = append(out, &l.Query, &l.Key, &l.Value, &l.AttentionOutput, &l.Intermediate, &l.Dense)

@@ -1,0 +1,161 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/peftgraph/peftgraph/graph"
+)
+
+// Recognise finds the BERT-family encoder in a graph as an exporter wrote it and changes nothing. It goes by structure:
+// attention is a Softmax between two products, its three projections read one value, residual sums are normalised, layers
+// follow each other. Names play no part but to tell families apart that compute the same.
+//
+// A graph that is something else gives a *[NotRecognisedError].
+func Recognise(g *graph.Graph) (*Encoder, error) {
+	m := newMatcher(g)
+	e, why := m.encoder()
+	if why != nil {
+		return nil, why
+	}
+	return e, nil
+}
+
+func (m *matcher) encoder() (*Encoder, *NotRecognisedError) {
+	e := &Encoder{Graph: m.g}
+	anchors := m.findAttention()
+	if len(anchors) == 0 {
+		return nil, m.noAttention()
+	}
+	for i, n := range anchors {
+		l, why := m.attentionLayer(e, n)
+		if why != nil {
+			return nil, why.during(fmt.Sprintf("layer %d", i))
+		}
+		e.Layers = append(e.Layers, *l)
+	}
+	if why := m.embed(e); why != nil {
+		return nil, why.during("embeddings")
+	}
+	if why := m.masks(e); why != nil {
+		return nil, why.during("attention mask")
+	}
+	m.sizes(e)
+	m.head(e)
+	m.family(e)
+	return e, nil
+}
+
+// attentionLayer matches the layer around an attention node and checks that it continues the one before.
+func (m *matcher) attentionLayer(e *Encoder, n *graph.Node) (*Layer, *NotRecognisedError) {
+	l, terms, why := m.attend(n)
+	if why != nil {
+		return nil, why
+	}
+	l.Attention.mask(terms)
+	if why := m.layer(l); why != nil {
+		return nil, why
+	}
+	if len(e.Layers) == 0 {
+		return l, nil
+	}
+	if before := &e.Layers[len(e.Layers)-1]; l.Input != before.Output {
+		return nil, refuse(l.Query.Nodes[0], "the layer reads %q, not the output %q of the layer before", l.Input.Name(), before.Output.Name())
+	}
+	for i := range e.Layers {
+		if e.Layers[i].Query.Weight == l.Query.Weight {
+			return nil, refuse(l.Query.Nodes[0], "it shares its weights with layer %d (ALBERT style)", i).
+				hint("layers that share weights can't be adapted one by one; use a BERT, RoBERTa, DistilBERT or ELECTRA")
+		}
+	}
+	return l, nil
+}
+
+// mask sorts out what is added to the scores: the mask depends on an input of the graph, a position bias on none.
+func (a *Attention) mask(terms []maskTerm) {
+	for _, t := range terms {
+		if len(sources(t.value)) > 0 && a.Mask == nil {
+			a.Mask, a.MaskNode = t.value, t.node
+		} else {
+			a.PositionBias = t.value
+		}
+	}
+}
+
+// masks checks that all layers are masked alike and finds the input behind the masks.
+func (m *matcher) masks(e *Encoder) *NotRecognisedError {
+	first := e.Layers[0].Attention.Mask
+	for i := range e.Layers {
+		a := &e.Layers[i].Attention
+		if (a.Mask == nil) != (first == nil) {
+			return refuse(a.Node, "layer %d has no mask where others have one", i+boolInt(a.Mask != nil)*-i)
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	for _, v := range sources(first) {
+		if v != e.InputIDs {
+			e.AttentionMask = v
+			return nil
+		}
+	}
+	return nil
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// sizes reads the sizes off the weights.
+func (m *matcher) sizes(e *Encoder) {
+	l := &e.Layers[0]
+	e.LastHidden = e.Layers[len(e.Layers)-1].Output
+	e.Hidden, e.Intermediate = l.Query.In, l.Intermediate.Out
+	e.Heads, e.HeadDim, e.Activation = m.heads, m.headDim, m.activation
+	e.LayerNormEps = l.OutputNorm.Eps
+	rows := func(v *graph.Value) int {
+		if v == nil {
+			return 0
+		}
+		dims := tensorOf(v).Dims
+		return int(dims[len(dims)-2])
+	}
+	e.Vocab, e.MaxPositions, e.TypeVocab = rows(e.Embeddings.Word), rows(e.Embeddings.Position), rows(e.Embeddings.TokenType)
+}
+
+const unfused = "export the model without onnxruntime's attention fusion (optimize it after training instead)"
+
+// noAttention explains a graph without any attention that can be taken apart.
+func (m *matcher) noAttention() *NotRecognisedError {
+	const stage = "attention"
+	for _, n := range m.g.Nodes() {
+		switch {
+		case n.Domain == "com.microsoft" && fusedAttention[n.Op]:
+			return refuse(n, "attention is fused into one onnxruntime operator, so its projections can't be told apart").
+				during(stage).hint(unfused)
+		case quantized[n.Op]:
+			return refuse(n, "the graph is quantized").during(stage).hint("start from the model in float32 and quantize after export")
+		}
+	}
+	for _, n := range m.g.Nodes() {
+		if n.Is("Softmax") {
+			_, why := m.scores(n)
+			return why.during(stage)
+		}
+	}
+	return refuse(nil, "the graph has no Softmax between two MatMuls").during(stage)
+}
+
+var fusedAttention = map[string]bool{
+	"Attention": true, "MultiHeadAttention": true, "PackedAttention": true, "PackedMultiHeadAttention": true,
+	"QAttention": true, "QOrderedAttention": true, "GroupQueryAttention": true, "LongformerAttention": true,
+	"DecoderMaskedSelfAttention": true, "DecoderMaskedMultiHeadAttention": true, "EmbedLayerNormalization": true,
+}
+
+var quantized = map[string]bool{
+	"MatMulInteger": true, "QLinearMatMul": true, "DynamicQuantizeMatMul": true, "MatMulNBits": true, "MatMulIntegerToFloat": true,
+	"DynamicQuantizeLinear": true, "DequantizeLinear": true,
+}
