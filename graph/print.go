@@ -22,7 +22,7 @@ func (g *Graph) Fprint(w io.Writer) error {
 	p := printer{w: w}
 	p.line("graph %q (%s) => (%s)", g.Name, typed(g.inputs), typed(g.outputs))
 	for _, d := range sortedKeys(g.Opsets) {
-		p.line("%s", strings.TrimSpace(fmt.Sprintf("opset %s %d", d, g.Opsets[d])))
+		p.line("opset %s", strings.TrimSpace(fmt.Sprintf("%s %d", d, g.Opsets[d])))
 	}
 	for _, v := range g.inits {
 		p.line("init %s %s%s%s", nameText(v), v.DType, shapeText(v.Shape), smallData(v.init))
