@@ -13,8 +13,9 @@ const maxElements = 64
 
 // Info is what inference learned beside the types that it wrote into the values.
 type Info struct {
-	elements map[*graph.Value][]Expr
-	unknown  map[string]int
+	elements  map[*graph.Value][]Expr
+	unknown   map[string]int
+	overruled []string
 }
 
 // Elements returns the elements of v, row by row, where v is a small value of integers whose elements are known at least
@@ -27,8 +28,12 @@ func (in *Info) Elements(v *graph.Value) ([]Expr, bool) {
 // Unknown returns the operators of the graph that have no rule, sorted, "domain.Op".
 func (in *Info) Unknown() []string { return slices.Sorted(maps.Keys(in.unknown)) }
 
+// Overruled returns a line for each graph output whose stated sizes were wrong. Files are found that state the sizes of
+// the example that was traced, or of the model that they were cut from, and onnxruntime only warns about them.
+func (in *Info) Overruled() []string { return in.overruled }
+
 // Infer sets the element type and the shape of every value, in node order. What the values state already is kept where
-// inference knows less; a contradiction is an error that names the node.
+// inference knows less; a contradiction is an error that names the node, except in the sizes of a graph output.
 func Infer(g *graph.Graph) error {
 	_, err := Analyse(g)
 	return err
@@ -51,14 +56,20 @@ func Analyse(g *graph.Graph) (*Info, error) {
 	return in, nil
 }
 
-// nameInputs gives each unnamed dimension of the graph's inputs a name of its own, "<input>.<axis>".
+// nameInputs gives each unnamed dimension of the graph's inputs a name of its own, "<input>.<axis>". A name that one input
+// has twice becomes "<name>.<axis>" where it recurs: exporters were seen to call batch and sequence both "batch".
 func nameInputs(g *graph.Graph) {
 	for _, v := range g.Inputs() {
 		v.Shape = v.Shape.Clone()
+		seen := map[string]bool{}
 		for i, d := range v.Shape {
-			if d.Sym == "" && d.N < 0 {
+			switch {
+			case d.Sym == "" && d.N < 0:
 				v.Shape[i] = graph.Symbol(fmt.Sprintf("%s.%d", v.Name(), i))
+			case d.Sym != "" && seen[d.Sym]:
+				v.Shape[i] = graph.Symbol(fmt.Sprintf("%s.%d", d.Sym, i))
 			}
+			seen[d.Sym] = true
 		}
 	}
 }
@@ -192,6 +203,10 @@ func (c *context) set(i int, dtype graph.DType, s graph.Shape) error {
 		v.DType = dtype
 	}
 	joined, err := join(v.Shape, s)
+	if err != nil && len(v.Shape) == len(s) && v.IsOutput() {
+		c.info.overruled = append(c.info.overruled, fmt.Sprintf("graph output %s computes as %s", v, s))
+		joined, err = s.Clone(), nil
+	}
 	if err != nil {
 		return fmt.Errorf("output %q is stated to be %s and computes as %s: %w", v.Name(), v.Shape, s, err)
 	}

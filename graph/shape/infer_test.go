@@ -133,6 +133,19 @@ func TestUnnamedInputDimensions(t *testing.T) {
 	wantShape(t, sum, graph.Int64, "[ids.0,ids.1]")
 }
 
+// One exporter calls batch and sequence both "batch"; taking that literally would claim what isn't true.
+func TestRepeatedInputDimension(t *testing.T) {
+	g := graph.New("t")
+	g.Opsets[""] = 14
+	both := graph.Shape{graph.Symbol("batch"), graph.Symbol("batch")}
+	ids, _ := g.AddInput("ids", graph.Int64, both)
+	mask, _ := g.AddInput("mask", graph.Int64, both)
+	b := g.Build("n")
+	sum := b.Op("Mul", ids, mask)
+	infer(t, b)
+	wantShape(t, sum, graph.Int64, "[batch,batch.1]")
+}
+
 // What the file states is kept where inference knows less, and an operator without a rule is reported.
 func TestStatedFacts(t *testing.T) {
 	g, _, x := newGraph(14)
@@ -143,7 +156,13 @@ func TestStatedFacts(t *testing.T) {
 	z := b.Op("Relu", y)
 	example := b.Op("Relu", x)
 	example.Shape = graph.ShapeOf(1, 128, 24) // the size that a file was traced with
+	g.AddOutput(b.Op("Neg", x))
+	g.Outputs()[0].Shape = graph.ShapeOf(8, 128, 768)
 	info := infer(t, b)
+	wantShape(t, g.Outputs()[0], graph.Float, "[batch,sequence,24]")
+	if got := info.Overruled(); len(got) != 1 || !strings.Contains(got[0], "768") {
+		t.Errorf("overruled: %v", got)
+	}
 	wantShape(t, z, graph.Float, "[batch,5]")
 	wantShape(t, example, graph.Float, "[batch,sequence,24]")
 	if got := info.Unknown(); len(got) != 1 || got[0] != "vendor.Mystery" {
