@@ -1,0 +1,272 @@
+package data
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// knownTexts are column names that hold the text, with the name of the second text that
+// goes with it; the first one that a header has wins. They are those of GLUE, SNLI,
+// SuperGLUE and of common data sets.
+var knownTexts = []struct{ text, pair string }{
+	{"sentence1", "sentence2"}, {"premise", "hypothesis"}, {"question1", "question2"},
+	{"text1", "text2"}, {"text_a", "text_b"}, {"question", "sentence"}, {"question", "passage"},
+	{"query", "passage"}, {"query", "document"},
+	{"text", ""}, {"sentence", ""}, {"content", ""}, {"review", ""}, {"comment", ""}, {"tweet", ""},
+	{"message", ""}, {"utterance", ""}, {"question", ""}, {"query", ""}, {"premise", ""}, {"sentence1", ""},
+	{"title", ""},
+}
+
+// knownLabels are column names that hold the label, the first one that a header has.
+var knownLabels = []string{"label", "labels", "gold_label", "class", "category", "target", "sentiment", "intent", "score"}
+
+// none is the choice of no column.
+const none = -1
+
+// columns are the columns in use, as indices; pair and lab may be none.
+type columns struct {
+	names           []string // nil where the columns have no names
+	header          bool     // the names are the first row
+	text, pair, lab int
+}
+
+// label names a column for the reader: its name, or its number from 1.
+func (c *columns) label(i int) string {
+	switch {
+	case i == none:
+		return ""
+	case c.names != nil:
+		return c.names[i]
+	}
+	return strconv.Itoa(i + 1)
+}
+
+// chooseColumns finds the columns that opt names, and guesses those that it doesn't.
+func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
+	c := &columns{names: t.names, text: none, pair: none, lab: none}
+	switch {
+	case t.names != nil:
+	case f.columns != nil:
+		c.names = f.columns
+	case !opt.NoHeader && isHeader(t.rows[0], opt):
+		c.header = true
+		for _, cell := range t.rows[0].cells {
+			c.names = append(c.names, strings.TrimSpace(cell.text))
+		}
+	}
+	width := len(t.rows[0].cells)
+	if c.names != nil {
+		width = len(c.names)
+	}
+	for _, want := range []struct {
+		what, flag, name string
+		to               *int
+	}{
+		{"text", "text-column", opt.TextColumn, &c.text},
+		{"second text", "pair-column", opt.PairColumn, &c.pair},
+		{"label", "label-column", opt.LabelColumn, &c.lab},
+	} {
+		if want.name == "" || want.name == "-" {
+			continue
+		}
+		i, err := c.find(want.name, width)
+		if err != nil {
+			return nil, fmt.Errorf("%s column %q: %w", want.what, want.name, err)
+		}
+		*want.to = i
+	}
+	if opt.NoLabel {
+		c.lab = none
+	}
+	if c.names == nil {
+		return c, c.guessNumbers(t, opt, width)
+	}
+	return c, c.guessNames(opt)
+}
+
+// isHeader reports whether the first row names columns: a column is asked for by a name
+// that is no number, or the row holds a name that is known.
+func isHeader(first row, opt Options) bool {
+	for _, name := range []string{opt.TextColumn, opt.PairColumn, opt.LabelColumn} {
+		if name == "" || name == "-" {
+			continue
+		}
+		_, err := strconv.Atoi(name)
+		return err != nil || slices.ContainsFunc(first.cells, func(c cell) bool { return strings.TrimSpace(c.text) == name })
+	}
+	return slices.ContainsFunc(first.cells, func(c cell) bool { return isKnown(strings.ToLower(strings.TrimSpace(c.text))) })
+}
+
+func isKnown(name string) bool {
+	if name == "" {
+		return false
+	}
+	for _, k := range knownTexts {
+		if name == k.text || name == k.pair {
+			return true
+		}
+	}
+	return slices.Contains(knownLabels, name)
+}
+
+// find returns the index of the column that name names.
+func (c *columns) find(name string, width int) (int, error) {
+	if c.names == nil {
+		n, err := strconv.Atoi(name)
+		if err != nil || n < 1 || n > width {
+			return none, fmt.Errorf("the file has no header, so a column is a number from 1 to %d", width)
+		}
+		return n - 1, nil
+	}
+	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
+		found := none
+		for i, n := range c.names {
+			if !same(n, name) {
+				continue
+			}
+			if found != none {
+				return none, fmt.Errorf("the header has it twice; rename one")
+			}
+			found = i
+		}
+		if found != none {
+			return found, nil
+		}
+	}
+	return none, fmt.Errorf("no such column; the file has %s", strings.Join(c.names, ", "))
+}
+
+// has returns the index of a known name, none if it is absent or is already in use.
+func (c *columns) has(name string) int {
+	i, err := c.find(name, len(c.names))
+	if name == "" || err != nil || i == c.text || i == c.pair || i == c.lab {
+		return none
+	}
+	return i
+}
+
+// guessNames finds the columns that weren't asked for by their names.
+func (c *columns) guessNames(opt Options) error {
+	for _, k := range knownTexts {
+		if c.text != none {
+			break
+		}
+		i, j := c.has(k.text), c.has(k.pair)
+		if i == none || k.pair != "" && j == none {
+			continue
+		}
+		c.text = i
+		if opt.PairColumn == "" {
+			c.pair = j
+		}
+	}
+	if c.text == none {
+		return fmt.Errorf("no column is known to hold the text; say which (--text-column) of %s", strings.Join(c.names, ", "))
+	}
+	for _, name := range knownLabels {
+		if c.lab == none && !opt.NoLabel {
+			c.lab = c.has(name)
+		}
+	}
+	if c.lab == none && !opt.NoLabel {
+		return fmt.Errorf("no column is known to hold the label; say which (--label-column) of %s", strings.Join(c.names, ", "))
+	}
+	return nil
+}
+
+// guessNumbers finds the columns of a file without a header. That is safe with one
+// column, and with two of which one holds few values, often repeated, as labels do.
+func (c *columns) guessNumbers(t *table, opt Options, width int) error {
+	if c.text != none && (c.lab != none || opt.NoLabel) {
+		return nil
+	}
+	if c.text == none && c.pair == none && c.lab == none && width == 1 && opt.NoLabel {
+		c.text = 0
+		return nil
+	}
+	if width == 2 && c.pair == none {
+		switch {
+		case c.text != none:
+			c.lab = 1 - c.text
+			return nil
+		case c.lab != none:
+			c.text = 1 - c.lab
+			return nil
+		}
+		if i := labelLike(t.rows); i != none {
+			c.text = 1 - i
+			if !opt.NoLabel {
+				c.lab = i
+			}
+			return nil
+		}
+	}
+	first := make([]string, 0, width)
+	for i, cell := range t.rows[0].cells {
+		first = append(first, fmt.Sprintf("%d: %q", i+1, head(cell.text, 30)))
+	}
+	need := "--text-column and --label-column"
+	if opt.NoLabel {
+		need = "--text-column"
+	}
+	return fmt.Errorf("the file has no header, so say by number which columns hold what (%s); row %d has %s",
+		need, t.rows[0].line, strings.Join(first, ", "))
+}
+
+// labelLike returns which of two columns has few distinct values, at most one in five
+// rows and fewer than the other column; none if neither.
+func labelLike(rows []row) int {
+	var distinct [2]map[string]bool
+	for i := range distinct {
+		distinct[i] = map[string]bool{}
+		for _, r := range rows {
+			if i < len(r.cells) {
+				distinct[i][r.cells[i].text] = true
+			}
+		}
+	}
+	i := 0
+	if len(distinct[1]) < len(distinct[0]) {
+		i = 1
+	}
+	if len(distinct[i]) == len(distinct[1-i]) || len(distinct[i])*5 > len(rows) {
+		return none
+	}
+	return i
+}
+
+// head returns s, cut to n runes.
+func head(s string, n int) string {
+	if rs := []rune(s); len(rs) > n {
+		return string(rs[:n]) + "…"
+	}
+	return s
+}
+
+// example takes the columns in use from a row.
+func (c *columns) example(r row) (Example, error) {
+	ex := Example{Row: r.line, HasPair: c.pair != none}
+	for _, part := range []struct {
+		col int
+		to  *string
+	}{{c.text, &ex.Text}, {c.pair, &ex.Pair}, {c.lab, &ex.Label}} {
+		if part.col == none {
+			continue
+		}
+		if part.col >= len(r.cells) {
+			return ex, &lineError{r.line, fmt.Sprintf("%d fields, so none for column %q", len(r.cells), c.label(part.col))}
+		}
+		if !r.cells[part.col].ok {
+			return ex, &lineError{r.line, fmt.Sprintf("no value for %q", c.label(part.col))}
+		}
+		*part.to = r.cells[part.col].text
+	}
+	if c.lab != none {
+		if ex.Label = strings.TrimSpace(ex.Label); ex.Label == "" {
+			return ex, &lineError{r.line, fmt.Sprintf("the label in column %q is empty", c.label(c.lab))}
+		}
+	}
+	return ex, nil
+}
