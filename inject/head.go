@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 // A HeadKind says what the classifier reads.
@@ -12,16 +13,17 @@ type HeadKind string
 // The kinds of head. HeadAuto takes the model's own classifier when it has one with the right number of outputs, else its
 // pooler, else the mean.
 const (
-	HeadAuto     HeadKind = "auto"
-	HeadExisting HeadKind = "existing" // the classifier the model was exported with, trained further
-	HeadPooler   HeadKind = "pooler"   // tanh(dense(first token)); the model's own pooler stays frozen, a missing one is added and trained
-	HeadCLS      HeadKind = "cls"      // the first token
-	HeadMean     HeadKind = "mean"     // the mean over the tokens that the attention mask admits
+	HeadAuto      HeadKind = "auto"
+	HeadExisting  HeadKind = "existing"   // the classifier the model was exported with, trained further
+	HeadPooler    HeadKind = "pooler"     // tanh(dense(first token)), the model's own, frozen
+	HeadNewPooler HeadKind = "new-pooler" // the same, a trained copy of the model's own, or new where it has none
+	HeadCLS       HeadKind = "cls"        // the first token
+	HeadMean      HeadKind = "mean"       // the mean over the tokens that the attention mask admits
 )
 
 // HeadKinds lists the accepted kinds.
 func HeadKinds() []HeadKind {
-	return []HeadKind{HeadAuto, HeadExisting, HeadPooler, HeadCLS, HeadMean}
+	return []HeadKind{HeadAuto, HeadExisting, HeadPooler, HeadNewPooler, HeadCLS, HeadMean}
 }
 
 // Head is the part of the plan that says how logits come from the encoder.
@@ -33,7 +35,8 @@ type Head struct {
 // LogitsName is the name of the output that a new head writes.
 const LogitsName = "logits"
 
-func (in *Injection) addHead(opt Options) error {
+// planHead decides the head before the methods run: modules that the head trains whole are not adapted.
+func (in *Injection) planHead(opt Options) error {
 	kind, err := in.headKind(opt.Head)
 	if err != nil {
 		return err
@@ -42,25 +45,29 @@ func (in *Injection) addHead(opt Options) error {
 		return fmt.Errorf("--head-dropout %v: must be at least 0 and below 1", opt.HeadDrop)
 	}
 	in.Plan.Head = Head{kind, opt.HeadDrop}
+	return nil
+}
+
+func (in *Injection) addHead() error {
+	kind := in.Plan.Head.Kind
 	p := in.Patch("classifier")
 	features := in.features(p, kind)
 	if p.Err() != nil {
 		return p.Err()
 	}
-	w, b, err := in.classifierStart(kind, opt.Task.Outputs())
+	w, b, err := in.classifierStart(kind, in.Plan.Task.Outputs())
 	if err != nil {
 		return err
 	}
-	vw := in.Trainable(p, "weight", Trainable{Target: "classifier", Role: "weight", Init: "normal(0.02)"}, w)
-	vb := in.Trainable(p, "bias", Trainable{Target: "classifier", Role: "bias", Init: "zeros"}, b)
+	how := "normal(0.02)"
 	if kind == HeadExisting {
-		for i := range in.Plan.Trainables[len(in.Plan.Trainables)-2:] {
-			in.Plan.Trainables[len(in.Plan.Trainables)-2+i].Init = "base"
-		}
+		how = "base"
 	}
-	x := in.dropout(p, features, opt.HeadDrop)
+	vw := in.Trainable(p, "weight", Trainable{Target: "classifier", Role: "weight", Init: how}, w)
+	vb := in.Trainable(p, "bias", Trainable{Target: "classifier", Role: "bias", Init: how}, b)
+	x := in.dropout(p, features, in.Plan.Head.Dropout)
 	logits := p.With(graph.IntAttr("transB", 1)).Op("Gemm", x, vw, vb)
-	p.Typed(logits, graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(opt.Task.Outputs()))})
+	p.Typed(logits, graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(in.Plan.Task.Outputs()))})
 	return in.publish(p, logits)
 }
 
@@ -123,7 +130,12 @@ func (in *Injection) headKind(want HeadKind) (HeadKind, error) {
 			return "", fmt.Errorf("--head existing: the model's classifier has %d outputs and the task %d", e.Classifier.Out, in.Plan.Task.Outputs())
 		}
 		return want, nil
-	case HeadPooler, HeadCLS, HeadMean:
+	case HeadPooler:
+		if e.Pooled == nil {
+			return HeadNewPooler, nil
+		}
+		return want, nil
+	case HeadNewPooler, HeadCLS, HeadMean:
 		return want, nil
 	}
 	return "", fmt.Errorf("--head %q: unknown; the kinds are %v", want, HeadKinds())
@@ -140,18 +152,34 @@ func (in *Injection) features(p *graph.Patch, kind HeadKind) *graph.Value {
 	switch {
 	case kind == HeadExisting:
 		return in.Current(e.Classifier.Input)
-	case kind == HeadPooler && e.Pooled != nil:
-		return in.Current(e.Pooled)
 	case kind == HeadPooler:
-		w := normal(in.Rand("pooler.dense"), e.Hidden*e.Hidden, 0.02)
-		n := int64(e.Hidden)
-		vw := in.Trainable(p, "pooler/weight", Trainable{Target: "pooler.dense", Role: "weight", Init: "normal(0.02)"}, graph.TensorOf([]int64{n, n}, w))
-		vb := in.Trainable(p, "pooler/bias", Trainable{Target: "pooler.dense", Role: "bias", Init: "zeros"}, graph.TensorOf(nil, make([]float32, n)))
-		return p.Typed(p.Op("Tanh", p.With(graph.IntAttr("transB", 1)).Op("Gemm", first(), vw, vb)), graph.Float, shape)
+		return in.Current(e.Pooled)
+	case kind == HeadNewPooler:
+		w, b := in.poolerStart(p)
+		dense := p.With(graph.IntAttr("transB", 1)).Op("Gemm", first(), w, b)
+		return p.Typed(p.Op("Tanh", dense), graph.Float, shape)
 	case kind == HeadMean:
 		return p.Typed(in.mean(p, hidden), graph.Float, shape)
 	}
 	return first()
+}
+
+// poolerStart adds the parameters of a pooler [hidden, hidden]: the base's where it has one, else N(0, 0.02²) and zeros.
+func (in *Injection) poolerStart(p *graph.Patch) (w, b *graph.Value) {
+	n, how := int64(in.Encoder.Hidden), "normal(0.02)"
+	tw := graph.TensorOf([]int64{n, n}, normal(in.Rand("pooler.dense"), int(n*n), 0.02))
+	tb := graph.TensorOf(nil, make([]float32, n))
+	if base := in.Encoder.Pooler; base != nil {
+		var err error
+		if tw, tb, err = baseLinear(base); err != nil {
+			p.Fail(fmt.Errorf("pooler: %w", err))
+			return nil, nil
+		}
+		how = "base"
+	}
+	w = in.Trainable(p, "pooler/weight", Trainable{Target: "pooler.dense", Role: "weight", Init: how}, tw)
+	b = in.Trainable(p, "pooler/bias", Trainable{Target: "pooler.dense", Role: "bias", Init: how}, tb)
+	return w, b
 }
 
 // mean is Σ mask·h / max(Σ mask, 1e-9) over the tokens, as sentence-transformers pools, in operators that mean the same at
@@ -178,21 +206,29 @@ func (in *Injection) classifierStart(kind HeadKind, outputs int) (w, b *graph.Te
 		data := normal(in.Rand("classifier"), outputs*e.Hidden, 0.02)
 		return graph.TensorOf([]int64{int64(outputs), int64(e.Hidden)}, data), graph.TensorOf(nil, make([]float32, outputs)), nil
 	}
-	c := e.Classifier
-	if w, err = copyOf(c.Weight); err != nil {
+	w, b, err = baseLinear(e.Classifier)
+	if err != nil {
 		return nil, nil, fmt.Errorf("classifier: %w", err)
 	}
-	if !c.Transposed {
+	return w, b, nil
+}
+
+// baseLinear returns copies of a linear map's weight as [out, in] and of its bias, zeros where it has none.
+func baseLinear(l *models.Linear) (w, b *graph.Tensor, err error) {
+	if w, err = copyOf(l.Weight); err != nil {
+		return nil, nil, err
+	}
+	if !l.Transposed {
 		data, err := graph.Data[float32](w)
 		if err != nil {
 			return nil, nil, err
 		}
-		w = graph.TensorOf([]int64{int64(c.Out), int64(c.In)}, transpose(data, c.In, c.Out))
+		w = graph.TensorOf([]int64{int64(l.Out), int64(l.In)}, transpose(data, l.In, l.Out))
 	}
-	if c.Bias == nil {
-		return w, graph.TensorOf(nil, make([]float32, outputs)), nil
+	if l.Bias == nil {
+		return w, graph.TensorOf(nil, make([]float32, l.Out)), nil
 	}
-	b, err = copyOf(c.Bias)
+	b, err = copyOf(l.Bias)
 	return w, b, err
 }
 

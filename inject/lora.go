@@ -81,15 +81,11 @@ func (l *LoRA) adapt(in *Injection, lin *models.Linear) error {
 	if err != nil {
 		return err
 	}
-	alpha, err := l.AlphaPattern.lookup(path, l.Alpha)
+	scale, err := l.scale(path)
 	if err != nil {
 		return err
 	}
 	r := int(rank)
-	scale := alpha / rank
-	if l.RSLoRA {
-		scale = alpha / math.Sqrt(rank)
-	}
 
 	p := in.Patch(lin.Name)
 	rng := in.Rand(lin.Name)
@@ -104,6 +100,25 @@ func (l *LoRA) adapt(in *Injection, lin *models.Linear) error {
 	y := in.Current(lin.Output)
 	site := Site{Target: lin.Name, Weight: lin.Weight.Name(), Transposed: lin.Transposed, Scale: scale}
 	return in.Shunt(p, site, y, p.Op("Add", y, p.Op("MatMul", low, transpose.Op("Transpose", vb))))
+}
+
+// scale returns alpha/r or alpha/√r for a module.
+func (l *LoRA) scale(path string) (float64, error) {
+	rank, err := l.RankPattern.lookup(path, float64(l.R))
+	if err != nil {
+		return 0, err
+	}
+	if rank < 1 || rank != math.Trunc(rank) {
+		return 0, fmt.Errorf("--rank-pattern: rank %v: must be a whole number of at least 1", rank)
+	}
+	alpha, err := l.AlphaPattern.lookup(path, l.Alpha)
+	if err != nil {
+		return 0, err
+	}
+	if l.RSLoRA {
+		return alpha / math.Sqrt(rank), nil
+	}
+	return alpha / rank, nil
 }
 
 // start returns the initial A and B and what they are called. "default" is PEFT's init_lora_weights=True: Kaiming uniform

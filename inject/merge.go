@@ -33,7 +33,7 @@ func Merge(g *graph.Graph, p *Plan) (unmerged []string, err error) {
 	m := &Merging{p, values}
 	mergers := map[string]Merger{}
 	for _, a := range p.Methods {
-		method, err := p.method(a.Name)
+		method, err := p.Method(a.Name)
 		if err != nil {
 			return nil, err
 		}

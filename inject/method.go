@@ -90,6 +90,11 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	plan := &Plan{Version: PlanVersion, Base: opt.Base, Family: enc.Family, ModelPrefix: enc.Prefix, Seed: opt.Seed, Task: opt.Task}
 	plan.Inputs = Inputs{nameOrEmpty(enc.InputIDs), nameOrEmpty(enc.AttentionMask), nameOrEmpty(enc.TokenTypeIDs), nameOrEmpty(enc.PositionIDs)}
 	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}}
+	if opt.Task.Type != "" {
+		if err := in.planHead(opt); err != nil {
+			return nil, fmt.Errorf("inject: head: %w", err)
+		}
+	}
 	for _, m := range ms {
 		name, err := nameOf(m)
 		if err != nil {
@@ -107,7 +112,7 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	}
 	if opt.Task.Type != "" {
 		in.method = "head"
-		if err := in.addHead(opt); err != nil {
+		if err := in.addHead(); err != nil {
 			return nil, fmt.Errorf("inject: head: %w", err)
 		}
 	}
@@ -118,8 +123,8 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	return plan, plan.Store(g)
 }
 
-// Applied methods as they ran, rebuilt from the plan's settings.
-func (p *Plan) method(name string) (Method, error) {
+// Method returns an applied method with the settings it ran with.
+func (p *Plan) Method(name string) (Method, error) {
 	for _, a := range p.Methods {
 		if a.Name != name {
 			continue

@@ -35,6 +35,9 @@ func (in *Injection) choose(t Targets) ([]*models.Linear, error) {
 	if in.Plan.Task.Type != "" {
 		saved = headModules
 	}
+	if in.Plan.Head.Kind == HeadNewPooler {
+		saved = append([]string{"pooler"}, saved...)
+	}
 	chosen, err := t.Choose(paths, saved)
 	if err != nil {
 		return nil, err

@@ -106,6 +106,9 @@ func (t Targets) Choose(all, saved []string) ([]string, error) {
 		}
 	}
 	for _, entry := range t.Modules.List {
+		if slices.Contains(saved, entry) {
+			continue
+		}
 		if !slices.ContainsFunc(all, func(p string) bool { return p == entry || strings.HasSuffix(p, "."+entry) }) {
 			return nil, &UnknownTargetError{entry, all}
 		}

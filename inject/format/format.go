@@ -1,0 +1,107 @@
+// Package format moves adapters in and out of the layouts that other libraries read and write.
+package format
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+)
+
+// A Format is a layout of adapter files.
+type Format struct {
+	Name, Summary string
+	// Save writes the values of a plan's trainables into the folder dir, which exists.
+	Save func(dir string, p *inject.Plan, values map[string]*graph.Tensor) error
+	// Load reads what Save or the format's own library wrote.
+	Load func(path string) (*Adapter, error)
+	// Detect reports whether path looks like this format.
+	Detect func(path string) bool
+}
+
+// An Adapter is a loaded adapter: what to inject, and the tensors to put there.
+type Adapter struct {
+	Path    string
+	Methods []inject.Method
+	Task    inject.Task
+	Head    inject.HeadKind
+	Tensors map[string]*graph.Tensor // by the format's own keys
+	// Key returns the format's key for a trainable.
+	Key func(p *inject.Plan, t inject.Trainable) string
+}
+
+var formats = map[string]Format{}
+
+func register(f Format) {
+	if _, dup := formats[f.Name]; dup {
+		panic("format: " + f.Name + " registered twice")
+	}
+	formats[f.Name] = f
+}
+
+// Names returns the registered formats, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(formats)) }
+
+// New returns a format by name.
+func New(name string) (Format, error) {
+	f, ok := formats[name]
+	if !ok {
+		return Format{}, fmt.Errorf("format: %q: unknown; the formats are %s", name, strings.Join(Names(), ", "))
+	}
+	return f, nil
+}
+
+// Load reads an adapter in whichever format path looks like.
+func Load(path string) (*Adapter, error) {
+	for _, n := range Names() {
+		if f := formats[n]; f.Load != nil && f.Detect(path) {
+			return f.Load(path)
+		}
+	}
+	return nil, fmt.Errorf("format: %s holds no adapter in a known format (%s)", path, strings.Join(Names(), ", "))
+}
+
+// Bind returns the adapter's tensors by trainable name. Every trainable needs a tensor of its shape and every tensor a
+// trainable: nothing is dropped or left random silently.
+func (a *Adapter) Bind(p *inject.Plan) (map[string]*graph.Tensor, error) {
+	out := map[string]*graph.Tensor{}
+	used := map[string]bool{}
+	for _, t := range p.Trainables {
+		key := a.Key(p, t)
+		x := a.Tensors[key]
+		if x == nil {
+			return nil, fmt.Errorf("format: %s: tensor %q is missing: %s of %q would stay random", a.Path, key, t.Role, t.Target)
+		}
+		if !slices.Equal(x.Dims, t.Shape) {
+			return nil, fmt.Errorf("format: %s: tensor %q is %v, and %q needs %v: it belongs to another model", a.Path, key, x.Dims, t.Target, t.Shape)
+		}
+		if err := finite(x); err != nil {
+			return nil, fmt.Errorf("format: %s: tensor %q: %w", a.Path, key, err)
+		}
+		used[key] = true
+		out[t.Name] = x
+	}
+	for _, key := range slices.Sorted(maps.Keys(a.Tensors)) {
+		if !used[key] {
+			return nil, fmt.Errorf("format: %s: tensor %q fits no parameter of this model: it can't be represented", a.Path, key)
+		}
+	}
+	return out, nil
+}
+
+// finite fails for tensors with NaN or infinite elements.
+func finite(t *graph.Tensor) error {
+	data, err := graph.Data[float32](t)
+	if err != nil {
+		return err
+	}
+	for i, v := range data {
+		if v-v != 0 {
+			return fmt.Errorf("element %d is %v: the adapter is damaged or its training diverged", i, v)
+		}
+	}
+	return nil
+}

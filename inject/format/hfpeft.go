@@ -1,0 +1,214 @@
+package format
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/atomicfile"
+	"github.com/peftgraph/peftgraph/graph/safetensors"
+	"github.com/peftgraph/peftgraph/inject"
+)
+
+// HFPEFT is the name of Hugging Face PEFT's folder layout: adapter_config.json and adapter_model.safetensors.
+const HFPEFT = "hf-peft"
+
+const (
+	hfConfigFile = "adapter_config.json"
+	hfTensorFile = "adapter_model.safetensors"
+	hfPrefix     = "base_model.model."
+)
+
+func init() {
+	register(Format{
+		Name:    HFPEFT,
+		Summary: "Hugging Face PEFT: adapter_config.json and adapter_model.safetensors",
+		Save:    saveHF,
+		Load:    loadHF,
+		Detect: func(path string) bool {
+			_, err := os.Stat(filepath.Join(path, hfConfigFile))
+			return err == nil
+		},
+	})
+}
+
+// An hfMethod translates one PEFT type. Each method's file below registers one.
+type hfMethod struct {
+	peftType string
+	method   string // our method's registered name
+	// config adds the type's own keys to an adapter_config.json.
+	config func(m inject.Method, c map[string]any) error
+	// method reads them back, refusing by name what has no counterpart.
+	parse func(c map[string]json.RawMessage) (inject.Method, error)
+	// key returns the tensor key of one of the method's trainables, after the module's own path.
+	key func(p *inject.Plan, t inject.Trainable, module string) string
+}
+
+var hfMethods = map[string]hfMethod{}
+
+func registerHF(m hfMethod) {
+	if _, dup := hfMethods[m.peftType]; dup {
+		panic("format: PEFT type " + m.peftType + " registered twice")
+	}
+	hfMethods[m.peftType] = m
+}
+
+// hfFor returns the translation of the plan's only method.
+func hfFor(p *inject.Plan) (hfMethod, error) {
+	if len(p.Methods) != 1 {
+		return hfMethod{}, fmt.Errorf("format: a PEFT folder holds one method; the plan has %d", len(p.Methods))
+	}
+	for _, t := range slices.Sorted(maps.Keys(hfMethods)) {
+		if hfMethods[t].method == p.Methods[0].Name {
+			return hfMethods[t], nil
+		}
+	}
+	return hfMethod{}, fmt.Errorf("format: method %q has no PEFT counterpart", p.Methods[0].Name)
+}
+
+// hfModule is the module's path in the model that PEFT wraps: AutoModelForSequenceClassification when there is a head.
+func hfModule(p *inject.Plan, target string) string {
+	if p.Task.Type == "" || target == "classifier" {
+		return hfPrefix + target
+	}
+	return hfPrefix + p.ModelPrefix + target
+}
+
+func hfKey(m hfMethod) func(*inject.Plan, inject.Trainable) string {
+	return func(p *inject.Plan, t inject.Trainable) string {
+		module := hfModule(p, t.Target)
+		if t.Method == "head" {
+			return module + "." + t.Role
+		}
+		return m.key(p, t, module)
+	}
+}
+
+func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
+	m, err := hfFor(p)
+	if err != nil {
+		return err
+	}
+	method, err := p.Method(m.method)
+	if err != nil {
+		return err
+	}
+	c := map[string]any{"peft_type": m.peftType, "inference_mode": true, "base_model_name_or_path": nil, "revision": nil,
+		"task_type": "FEATURE_EXTRACTION", "modules_to_save": nil, "auto_mapping": nil}
+	if p.Task.Type != "" {
+		c["task_type"], c["modules_to_save"] = "SEQ_CLS", hfSavedModules(p)
+	}
+	if err := m.config(method, c); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("format: %s: %w", hfConfigFile, err)
+	}
+	key := hfKey(m)
+	out := &safetensors.Contents{Metadata: map[string]string{"format": "pt"}, Tensors: map[string]*graph.Tensor{}}
+	for _, t := range p.Trainables {
+		if values[t.Name] == nil {
+			return fmt.Errorf("format: trainable %q has no value", t.Name)
+		}
+		out.Tensors[key(p, t)] = values[t.Name]
+	}
+	if err := safetensors.Save(filepath.Join(dir, hfTensorFile), out); err != nil {
+		return fmt.Errorf("format: %w", err)
+	}
+	return atomicfile.WriteBytes(filepath.Join(dir, hfConfigFile), text)
+}
+
+// hfSavedModules is what PEFT writes for sequence classification: the modules trained whole, then its two usual names.
+func hfSavedModules(p *inject.Plan) []string {
+	out := []string{"classifier", "score"}
+	if p.Find("head", "pooler.dense", "weight") != nil {
+		out = append([]string{"pooler"}, out...)
+	}
+	return out
+}
+
+func loadHF(dir string) (*Adapter, error) {
+	path := filepath.Join(dir, hfConfigFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("format: %w", err)
+	}
+	var c map[string]json.RawMessage
+	if err := json.Unmarshal(text, &c); err != nil {
+		return nil, fmt.Errorf("format: %s: %w", path, err)
+	}
+	var peftType string
+	if err := json.Unmarshal(c["peft_type"], &peftType); err != nil {
+		return nil, fmt.Errorf("format: %s: peft_type is missing or no string", path)
+	}
+	m, ok := hfMethods[peftType]
+	if !ok {
+		return nil, fmt.Errorf("format: %s: peft_type %q is not supported; supported are %s", path, peftType, strings.Join(slices.Sorted(maps.Keys(hfMethods)), ", "))
+	}
+	method, err := m.parse(c)
+	if err != nil {
+		return nil, fmt.Errorf("format: %s: %w", path, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "adapter_model.bin")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, hfTensorFile)); err != nil {
+			return nil, fmt.Errorf("format: %s: holds adapter_model.bin, a pickle; save it with safe_serialization=True", dir)
+		}
+	}
+	tensors, err := safetensors.Open(filepath.Join(dir, hfTensorFile))
+	if err != nil {
+		return nil, fmt.Errorf("format: %w", err)
+	}
+	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: tensors.Tensors, Key: hfKey(m), Head: inject.HeadAuto}
+	return a, a.readHead(c)
+}
+
+// readHead takes the task from the classifier's tensors: PEFT doesn't store label names.
+func (a *Adapter) readHead(c map[string]json.RawMessage) error {
+	w := a.Tensors[hfPrefix+"classifier.weight"]
+	if w == nil {
+		return nil
+	}
+	if len(w.Dims) != 2 {
+		return fmt.Errorf("format: %s: classifier.weight is %v: want [labels, hidden]", a.Path, w.Dims)
+	}
+	a.Task = inject.Task{Type: "classification"}
+	for i := range w.Dims[0] {
+		a.Task.Labels = append(a.Task.Labels, fmt.Sprintf("LABEL_%d", i))
+	}
+	for key := range a.Tensors {
+		if strings.HasSuffix(key, "pooler.dense.weight") {
+			a.Head = inject.HeadNewPooler
+		}
+	}
+	return nil
+}
+
+// read decodes one key of a config into to; a missing or null key leaves it alone.
+func read(c map[string]json.RawMessage, key string, to any) error {
+	raw, ok := c[key]
+	if !ok || string(raw) == "null" {
+		return nil
+	}
+	if err := json.Unmarshal(raw, to); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+// refuse fails when a key asks for something that has no counterpart here: anything but null, false, {} and [].
+func refuse(c map[string]json.RawMessage, keys ...string) error {
+	for _, k := range keys {
+		switch v := string(c[k]); v {
+		case "", "null", "false", "{}", "[]":
+		default:
+			return fmt.Errorf("%s is %s, which is not supported", k, v)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package format
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/peftgraph/peftgraph/inject"
+)
+
+func init() {
+	registerHF(hfMethod{peftType: "LORA", method: "lora", config: hfLoRAConfig, parse: hfLoRAParse, key: hfLoRAKey})
+}
+
+// hfLoRAInits maps our names of the initialisations to PEFT's init_lora_weights.
+var hfLoRAInits = map[string]any{"default": true, "gaussian": "gaussian", "random": false}
+
+func hfLoRAConfig(m inject.Method, c map[string]any) error {
+	l, ok := m.(*inject.LoRA)
+	if !ok {
+		return fmt.Errorf("format: %T is not LoRA", m)
+	}
+	for k, v := range map[string]any{
+		"r": l.R, "lora_alpha": number(l.Alpha), "lora_dropout": l.Dropout, "bias": l.Bias, "use_rslora": l.RSLoRA,
+		"init_lora_weights": hfLoRAInits[l.Init], "target_modules": l.Modules, "fan_in_fan_out": false, "use_dora": false,
+		"exclude_modules": nil, "layers_to_transform": nil, "layers_pattern": nil,
+		"rank_pattern": l.RankPattern, "alpha_pattern": l.AlphaPattern,
+	} {
+		c[k] = v
+	}
+	for k, p := range map[string]inject.Pattern{"rank_pattern": l.RankPattern, "alpha_pattern": l.AlphaPattern} {
+		if p == nil {
+			c[k] = map[string]int{}
+		}
+	}
+	if len(l.Exclude.List) > 0 || l.Exclude.Pattern != "" {
+		c["exclude_modules"] = l.Exclude
+	}
+	if len(l.Layers) > 0 {
+		c["layers_to_transform"] = l.Layers
+		if l.LayersIn != "" {
+			c["layers_pattern"] = l.LayersIn
+		}
+	}
+	return nil
+}
+
+// number keeps whole numbers whole in JSON, as PEFT writes lora_alpha.
+func number(f float64) any {
+	if f == float64(int64(f)) {
+		return int64(f)
+	}
+	return f
+}
+
+func hfLoRAParse(c map[string]json.RawMessage) (inject.Method, error) {
+	err := refuse(c, "alora_invocation_tokens", "arrow_config", "corda_config", "eva_config", "fan_in_fan_out", "kasa_config",
+		"layer_replication", "loftq_config", "lora_bias", "lora_ga_config", "monteclora_config", "target_parameters",
+		"trainable_token_indices", "use_bdlora", "use_dora", "use_qalora", "velora_config", "megatron_config")
+	if err != nil {
+		return nil, err
+	}
+	built, err := inject.New("lora")
+	if err != nil {
+		return nil, err
+	}
+	l := built.(*inject.LoRA)
+	for key, to := range map[string]any{
+		"r": &l.R, "lora_alpha": &l.Alpha, "lora_dropout": &l.Dropout, "bias": &l.Bias, "use_rslora": &l.RSLoRA,
+		"target_modules": &l.Modules, "exclude_modules": &l.Exclude, "rank_pattern": &l.RankPattern, "alpha_pattern": &l.AlphaPattern,
+		"layers_pattern": &l.LayersIn,
+	} {
+		if err := read(c, key, to); err != nil {
+			return nil, err
+		}
+	}
+	if err := readLayers(c, l); err != nil {
+		return nil, err
+	}
+	return l, readInit(c, l)
+}
+
+// readLayers accepts one number or a list.
+func readLayers(c map[string]json.RawMessage, l *inject.LoRA) error {
+	var one int
+	if read(c, "layers_to_transform", &one) == nil && c["layers_to_transform"] != nil && string(c["layers_to_transform"]) != "null" {
+		l.Layers = []int{one}
+		return nil
+	}
+	return read(c, "layers_to_transform", &l.Layers)
+}
+
+// readInit refuses initialisations that changed the base when the adapter was made: its tensors then fit another base.
+func readInit(c map[string]json.RawMessage, l *inject.LoRA) error {
+	raw := string(c["init_lora_weights"])
+	for name, v := range hfLoRAInits {
+		if want, err := json.Marshal(v); err == nil && (raw == string(want) || raw == "" && name == "default") {
+			l.Init = name
+			return nil
+		}
+	}
+	return fmt.Errorf("init_lora_weights is %s: that initialisation changes the base, so the tensors don't fit it; "+
+		"save the adapter with path_initial_model_for_weight_conversion", raw)
+}
+
+func hfLoRAKey(p *inject.Plan, t inject.Trainable, module string) string {
+	switch {
+	case t.Role != "bias":
+		return module + "." + t.Role + ".weight"
+	case p.Find("lora", t.Target, "lora_A") != nil:
+		return module + ".base_layer.bias"
+	}
+	return module + ".bias"
+}

@@ -1,0 +1,171 @@
+package inject
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// bertModules are the linear maps of a two-layer BertForSequenceClassification.
+func bertModules() []string {
+	var out []string
+	for l := range 2 {
+		for _, m := range []string{"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense"} {
+			out = append(out, fmt.Sprintf("bert.encoder.layer.%d.%s", l, m))
+		}
+	}
+	return append(out, "bert.pooler.dense")
+}
+
+// TestTargetsEqualPEFT compares with the modules, ranks and scales that Hugging Face PEFT chose for the same settings.
+func TestTargetsEqualPEFT(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("format", "testdata", "targets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fixture struct {
+		Rows []struct {
+			Config  json.RawMessage
+			Modules []struct {
+				Module  string
+				R       int
+				Scaling float64
+			}
+		}
+	}
+	if err := json.Unmarshal(data, &fixture); err != nil {
+		t.Fatal(err)
+	}
+	if len(fixture.Rows) < 20 {
+		t.Fatalf("%d rows in the fixture", len(fixture.Rows))
+	}
+	for _, row := range fixture.Rows {
+		t.Run(string(row.Config), func(t *testing.T) {
+			l, saved := peftLoRA(t, row.Config)
+			chosen, err := l.Choose(bertModules(), append(saved, headModules...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for _, m := range row.Modules {
+				want = append(want, m.Module)
+				r, err := l.RankPattern.lookup(m.Module, float64(l.R))
+				if err != nil || int(r) != m.R {
+					t.Errorf("%s: rank %v, %v; PEFT has %d", m.Module, r, err, m.R)
+				}
+				s, err := l.scale(m.Module)
+				if err != nil || math.Abs(s-m.Scaling) > 1e-12 {
+					t.Errorf("%s: scale %v, %v; PEFT has %v", m.Module, s, err, m.Scaling)
+				}
+			}
+			slices.Sort(want)
+			slices.Sort(chosen)
+			if !slices.Equal(chosen, want) {
+				t.Errorf("chose %v\nPEFT chose %v", chosen, want)
+			}
+		})
+	}
+}
+
+// peftLoRA reads the settings as PEFT takes them: layers may be one number, and no targets are the model type's default.
+func peftLoRA(t *testing.T, config []byte) (*LoRA, []string) {
+	t.Helper()
+	var raw map[string]any
+	if err := json.Unmarshal(config, &raw); err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := raw["layers_to_transform"].(float64); ok {
+		raw["layers_to_transform"] = []float64{n}
+	}
+	if raw["target_modules"] == nil {
+		delete(raw, "target_modules")
+	}
+	fixed, err := json.Marshal(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New("lora")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(fixed, m); err != nil {
+		t.Fatal(err)
+	}
+	var saved struct {
+		Modules []string `json:"modules_to_save"`
+	}
+	if err := json.Unmarshal(fixed, &saved); err != nil {
+		t.Fatal(err)
+	}
+	return m.(*LoRA), saved.Modules
+}
+
+func TestUnknownTargetListsTheKnown(t *testing.T) {
+	_, err := Targets{Modules: ParseNames("query,valeu")}.Choose(bertModules(), nil)
+	var unknown *UnknownTargetError
+	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), `"valeu"`) {
+		t.Fatalf("got %v", err)
+	}
+	for _, known := range []string{"query", "value", "intermediate.dense", "pooler.dense", AllLinear} {
+		if !strings.Contains(unknown.Hint(), known) {
+			t.Errorf("the hint %q does not name %q", unknown.Hint(), known)
+		}
+	}
+	if _, err := (Targets{Modules: ParseNames("re:(?=query)")}).Choose(bertModules(), nil); err == nil || !strings.Contains(err.Error(), "look-ahead") {
+		t.Errorf("a pattern that Go can't compile: %v", err)
+	}
+}
+
+func TestModuleNamesRoundTrip(t *testing.T) {
+	for _, text := range []string{"query,value", "all-linear", `re:.*\.query`} {
+		n := ParseNames(text)
+		if n.String() != text {
+			t.Errorf("%q became %q", text, n)
+		}
+		data, err := json.Marshal(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back ModuleNames
+		if err := json.Unmarshal(data, &back); err != nil || back.String() != text {
+			t.Errorf("%q became %q through %s: %v", text, back, data, err)
+		}
+	}
+}
+
+func TestSettingsFromFlags(t *testing.T) {
+	m, err := New("lora")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, text := range map[string]string{"rank": "4", "alpha": "32", "dropout": "0.05", "rslora": "true", "target": "re:.*key",
+		"layers": "0,2-3", "rank-pattern": "query=2", "bias": "all"} {
+		if ok, err := Set(m, flag, text); !ok || err != nil {
+			t.Errorf("--%s %s: %v, %v", flag, text, ok, err)
+		}
+	}
+	l := m.(*LoRA)
+	if l.R != 4 || l.Alpha != 32 || l.Dropout != 0.05 || !l.RSLoRA || l.Modules.Pattern != ".*key" || !slices.Equal(l.Layers, []int{0, 2, 3}) ||
+		l.RankPattern["query"] != 2 || l.Bias != "all" {
+		t.Errorf("got %+v", l)
+	}
+	if ok, _ := Set(m, "no-such-flag", "1"); ok {
+		t.Error("set a setting that doesn't exist")
+	}
+	for flag, bad := range map[string]string{"rank": "four", "layers": "3-1", "rank-pattern": "query", "target": "", "rslora": "perhaps"} {
+		if _, err := Set(m, flag, bad); err == nil || !strings.Contains(err.Error(), "--"+flag) {
+			t.Errorf("--%s %q: %v", flag, bad, err)
+		}
+	}
+	for _, s := range Settings(m) {
+		if s.Usage == "" {
+			t.Errorf("--%s has no usage", s.Flag)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package train
+
+import "math"
+
+func init() {
+	registerMetric("accuracy", accuracy)
+	registerMetric("f1", macroF1)
+	registerMetric("mcc", matthews)
+}
+
+// accuracy is the share of examples whose largest logit is the label's.
+func accuracy(p Predictions) float64 {
+	right := 0
+	for i, l := range p.Labels {
+		if p.Class(i) == int(l) {
+			right++
+		}
+	}
+	return float64(right) / float64(max(1, p.Len()))
+}
+
+// confusion counts examples by [label][prediction].
+func confusion(p Predictions) [][]float64 {
+	c := make([][]float64, p.Outputs)
+	for i := range c {
+		c[i] = make([]float64, p.Outputs)
+	}
+	for i, l := range p.Labels {
+		c[int(l)][p.Class(i)]++
+	}
+	return c
+}
+
+// macroF1 is the unweighted mean over the classes of 2·tp/(2·tp+fp+fn); a class that is neither a label nor a prediction
+// counts 0, as in scikit-learn.
+func macroF1(p Predictions) float64 {
+	c := confusion(p)
+	sum := 0.0
+	for k := range c {
+		tp, wrong := c[k][k], 0.0
+		for j := range c {
+			if j != k {
+				wrong += c[k][j] + c[j][k]
+			}
+		}
+		if tp > 0 {
+			sum += 2 * tp / (2*tp + wrong)
+		}
+	}
+	return sum / float64(len(c))
+}
+
+// matthews is the multi-class Matthews correlation coefficient (Gorodkin 2004); 0 when either side is constant.
+func matthews(p Predictions) float64 {
+	c := confusion(p)
+	var trace, total, labelled2, predicted2, cross float64
+	for k := range c {
+		var label, predicted float64
+		for j := range c {
+			label += c[k][j]
+			predicted += c[j][k]
+		}
+		trace += c[k][k]
+		total += label
+		labelled2 += label * label
+		predicted2 += predicted * predicted
+		cross += label * predicted
+	}
+	below := math.Sqrt(total*total-predicted2) * math.Sqrt(total*total-labelled2)
+	if below == 0 {
+		return 0
+	}
+	return (trace*total - cross) / below
+}

@@ -1,0 +1,230 @@
+package train
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/rewrite"
+	"github.com/peftgraph/peftgraph/graph/shape"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/train/autodiff"
+)
+
+// Names of the training graph's own inputs and outputs, beside the model's inputs and logits.
+const (
+	LabelsInput  = "train/labels"  // int64 or float [batch]
+	WeightsInput = "train/weights" // float [batch]; the loss is Σ weights·loss
+	LossOutput   = "train/loss"    // float [1]
+	GradsOutput  = "train/grads"   // float [N], in the layout of ParamsInput
+)
+
+// trainingOpset is the operator set of the private training copy: the newest at which random operators still have kernels
+// in stock onnxruntime, and one at which LayerNormalization and Gelu exist.
+const trainingOpset = 21
+
+// A StepGraph is the private training copy of an injected model: its parameters are one input, and it computes the loss and
+// the gradient of every parameter.
+type StepGraph struct {
+	Graph  *graph.Graph
+	Plan   *inject.Plan
+	Task   Task
+	Layout Layout
+	Masks  []Mask
+}
+
+// A Mask is a dropout whose random choice the trainer feeds, so that a run depends on its seed alone and not on the
+// provider, the thread count or where it was resumed.
+type Mask struct {
+	Input string // bool, true is keep
+	Rate  float64
+	Shape graph.Shape
+}
+
+// NewStepGraph derives the training graph of an injected model; g is not changed.
+func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGraph, error) {
+	task, err := NewTask(p.Task.Type)
+	if err != nil {
+		return nil, err
+	}
+	s := &StepGraph{Plan: p, Task: task, Layout: NewLayout(p)}
+	var parts []*graph.Value
+	if s.Graph, parts, err = s.private(g, true); err != nil {
+		return nil, err
+	}
+	loss, err := s.addLoss()
+	if err != nil {
+		return nil, err
+	}
+	grads, err := autodiff.Gradients(s.Graph, loss, parts, opt)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.publish(loss, grads)
+}
+
+// NewForwardGraph derives the graph that evaluation runs: the injected model with its parameters as the input [ParamsInput]
+// and the logits as its only output; g is not changed.
+func NewForwardGraph(g *graph.Graph, p *inject.Plan) (*graph.Graph, error) {
+	s := &StepGraph{Plan: p, Layout: NewLayout(p)}
+	f, _, err := s.private(g, false)
+	if err != nil {
+		return nil, err
+	}
+	f.Prune()
+	return f, f.Check()
+}
+
+// private returns a copy of g in canonical form that reads its trainables from one vector, and the parts of that vector.
+func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*graph.Value, error) {
+	c := g.Clone()
+	logits := c.Value(s.Plan.Logits)
+	if logits == nil {
+		return nil, nil, fmt.Errorf("train: the model has no output %q: inject with a --task", s.Plan.Logits)
+	}
+	c.SetOutputs(logits)
+	c.RemoveMeta(inject.MetadataKey)
+	c.Prune()
+	if err := sameTokens(c, s.Plan.Inputs); err != nil {
+		return nil, nil, err
+	}
+	if err := rewrite.RaiseOpset(c, trainingOpset); err != nil {
+		return nil, nil, fmt.Errorf("train: %w", err)
+	}
+	if err := shape.Infer(c); err != nil {
+		return nil, nil, fmt.Errorf("train: %w", err)
+	}
+	if err := s.dropouts(c, training); err != nil {
+		return nil, nil, err
+	}
+	parts, err := s.Layout.feed(c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("train: %w", err)
+	}
+	c.Prune()
+	if _, err := rewrite.Canonical(c, rewrite.Options{}); err != nil {
+		return nil, nil, fmt.Errorf("train: %w", err)
+	}
+	return c, parts, nil
+}
+
+// sameTokens tells shape inference that ids, mask and token types are the same tokens, whatever names the exporter chose.
+func sameTokens(g *graph.Graph, in inject.Inputs) error {
+	var vs []*graph.Value
+	for _, name := range []string{in.IDs, in.Mask, in.TokenType} {
+		if v := g.Value(name); v != nil && v.IsInput() {
+			vs = append(vs, v)
+		}
+	}
+	if err := shape.Unify(vs...); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
+// dropouts replaces each Dropout that injection added by Where(mask, x/(1−rate), 0) with a fed mask, or by x.
+func (s *StepGraph) dropouts(g *graph.Graph, training bool) error {
+	for _, n := range append([]*graph.Node(nil), g.Nodes()...) {
+		if !n.Is("Dropout") || !strings.HasPrefix(n.Name, "peft/") {
+			continue
+		}
+		x := n.Input(0)
+		if !training {
+			if err := g.ReplaceUses(n.Output(0), x, nil); err != nil {
+				return fmt.Errorf("train: %w", err)
+			}
+			continue
+		}
+		rates, err := n.Input(1).Const().Float64s()
+		if err != nil {
+			return fmt.Errorf("train: rate of %s: %w", n, err)
+		}
+		if x.Shape == nil {
+			return fmt.Errorf("train: %s: the shape of its input %q is not known", n, x.Name())
+		}
+		m := Mask{Input: fmt.Sprintf("train/mask/%d", len(s.Masks)), Rate: rates[0], Shape: x.Shape}
+		mask, err := g.AddInput(m.Input, graph.Bool, x.Shape)
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		p := g.NewPatch("train/dropout/" + n.Name)
+		scaled := p.Op("Mul", x, p.Float(graph.Float, 1/(1-m.Rate)))
+		p.Shunt(n.Output(0), p.Typed(p.Op("Where", mask, scaled, p.Float(graph.Float, 0)), x.DType, x.Shape))
+		if err := p.Apply(); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		s.Masks = append(s.Masks, m)
+	}
+	return nil
+}
+
+func (s *StepGraph) addLoss() (*graph.Value, error) {
+	g := s.Graph
+	batch := graph.Shape{graph.UnknownDim()}
+	if ids := g.Value(s.Plan.Inputs.IDs); ids != nil && len(ids.Shape) > 0 {
+		batch[0] = ids.Shape[0]
+	}
+	labels, err := g.AddInput(LabelsInput, s.Task.LabelType, batch)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	weights, err := g.AddInput(WeightsInput, graph.Float, batch)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	b := g.Build("loss")
+	loss := s.Task.Loss(b, g.Value(s.Plan.Logits), labels, weights, s.Plan.Task.Outputs())
+	if loss = b.Op("Reshape", loss, b.Ints(1)); b.Err() != nil {
+		return nil, fmt.Errorf("train: loss: %w", b.Err())
+	}
+	if err := shape.Infer(g); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return loss, nil
+}
+
+// publish makes loss and the concatenated gradients the outputs beside the logits.
+func (s *StepGraph) publish(loss *graph.Value, grads []*graph.Value) error {
+	g := s.Graph
+	b := g.Build("train/pack")
+	flat := make([]*graph.Value, len(grads))
+	for i, d := range grads {
+		flat[i] = b.Op("Reshape", d, b.Ints(-1))
+	}
+	all := b.With(graph.IntAttr("axis", 0)).Op("Concat", flat...)
+	b.Typed(all, graph.Float, graph.ShapeOf(int64(s.Layout.Size)))
+	if b.Err() != nil {
+		return fmt.Errorf("train: %w", b.Err())
+	}
+	if err := g.Rename(loss, LossOutput); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := g.Rename(all, GradsOutput); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	g.SetOutputs(loss, all, g.Value(s.Plan.Logits))
+	g.Prune()
+	if err := g.Sort(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return g.Check()
+}
+
+// Sizes returns the mask's dimensions for a batch of b texts of s tokens.
+func (m Mask) Sizes(ids graph.Shape, b, s int) ([]int64, error) {
+	sizes := map[string]int64{}
+	for i, n := range []int{b, s} {
+		if i < len(ids) && ids[i].Sym != "" {
+			sizes[ids[i].Sym] = int64(n)
+		}
+	}
+	out := make([]int64, len(m.Shape))
+	for i, d := range m.Shape {
+		n, ok := shape.FromDim(d).Eval(sizes)
+		if !ok {
+			return nil, fmt.Errorf("train: dropout mask %q: dimension %s of %s isn't known from the batch's %s", m.Input, d, m.Shape, ids)
+		}
+		out[i] = n
+	}
+	return out, nil
+}
