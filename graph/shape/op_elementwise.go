@@ -8,13 +8,14 @@ import (
 )
 
 func init() {
-	register("", sameAsInput, "Abs", "Neg", "Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Relu", "Reciprocal", "Sin",
+	register("", sameAsInput, "Abs", "Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Relu", "Reciprocal", "Sin",
 		"Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Elu", "Selu", "LeakyRelu",
 		"Softplus", "Softsign", "HardSigmoid", "HardSwish", "Celu", "ThresholdedRelu", "Gelu", "Mish", "Swish", "Clip",
 		"Softmax", "LogSoftmax", "Hardmax", "CumSum", "Trilu", "Not", "LpNormalization", "ScatterElements", "Scatter",
 		"ScatterND", "Shrink", "BitwiseNot")
 	register("com.microsoft", sameAsInput, "Gelu", "FastGelu", "BiasGelu", "QuickGelu", "BiasSoftmax")
 	register("", sameElements, "Identity", "Floor", "Ceil", "Round")
+	register("", negate, "Neg")
 	register("", booleanOfInput, "IsNaN", "IsInf")
 	register("", binary(Expr.Add), "Add")
 	register("", binary(Expr.Sub), "Sub")
@@ -47,6 +48,11 @@ func sameAsInput(c *context) error { return c.set(0, c.dtype(0), c.shape(0)) }
 
 func sameElements(c *context) error {
 	c.keepsElements()
+	return sameAsInput(c)
+}
+
+func negate(c *context) error {
+	c.info.note(c.Output(0), combine(c.elements(0), []Expr{Int(-1)}, Expr.Mul))
 	return sameAsInput(c)
 }
 

@@ -104,7 +104,7 @@ func gemm(c *context) error {
 	a, b := c.shape(0), c.shape(1)
 	for _, s := range []graph.Shape{a, b} {
 		if s != nil && len(s) != 2 {
-			return fmt.Errorf("Gemm takes matrices, not %s", s)
+			return fmt.Errorf("an input is %s, not a matrix", s)
 		}
 	}
 	if a == nil {

@@ -17,7 +17,8 @@ func init() {
 	register("", dynamicQuantize, "DynamicQuantizeLinear")
 }
 
-// layerNorm: the statistics Mean and InvStdDev keep the leading dimensions and have 1 for the normalised ones. Their type
+// layerNorm: the output has the scale's type, which may differ from the input's in onnxruntime's own older definition. The
+// statistics Mean and InvStdDev keep the leading dimensions and have 1 for the normalised ones. Their type
 // is stash_type, float unless stated.
 func layerNorm(c *context) error {
 	s := c.shape(0)
@@ -42,7 +43,11 @@ func layerNorm(c *context) error {
 			return err
 		}
 	}
-	return c.set(0, c.dtype(0), s)
+	dtype := c.dtype(1)
+	if dtype == graph.Undefined {
+		dtype = c.dtype(0)
+	}
+	return c.set(0, dtype, s)
 }
 
 // skipLayerNorm: outputs are the norm, mean, inverse deviation (both unused in inference) and the sum that was normalised.

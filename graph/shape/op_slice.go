@@ -246,7 +246,7 @@ func (b bounds) length(size Expr) Expr {
 	switch {
 	case step == 1:
 		return Int(0).Max(to.Sub(from))
-	case step == -1 && b.start.Equal(Int(-1)) && b.end.Add(Int(1<<30)).atMost(Int(0)):
+	case step == -1 && b.start.Equal(Int(-1)) && b.end.atMost(Int(-endless)):
 		return size
 	}
 	return Expr{}
@@ -257,11 +257,11 @@ func within(e, size Expr) Expr {
 	if low, ok := e.lower(); ok && low >= 0 {
 		return e.Min(size)
 	}
-	if n, ok := e.Const(); ok {
-		if n < -1<<30 {
-			return Int(0)
-		}
-		return Int(0).Max(size.Add(Int(n)))
+	switch {
+	case e.atMost(Int(-endless)):
+		return Int(0)
+	case e.atMost(Int(-1)):
+		return Int(0).Max(size.Add(e))
 	}
 	return Expr{}
 }
