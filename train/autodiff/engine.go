@@ -1,0 +1,200 @@
+package autodiff
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/peftgraph/peftgraph/graph"
+)
+
+// Options says how gradients are written.
+type Options struct {
+	// FusedMatMul allows com.microsoft.FusedMatMul, which multiplies by a transposed batch of matrices without a Transpose
+	// node. Without it every emitted node is of the ai.onnx domain.
+	FusedMatMul bool
+	// Scope is the prefix of all names emitted; empty means "grad".
+	Scope string
+}
+
+// Gradients appends to g the nodes that compute the gradient of loss with respect to each value in wrt and returns these
+// gradients in wrt's order, each with the element type and shape of its value.
+//
+// Shapes and types in g must have been inferred. The loss has one element: its rank is 0 or all its dimensions are 1. The
+// values in wrt are any float values of g: inputs, initializers, or results of nodes. Only nodes between them and the loss
+// are differentiated. An operator without a rule on that way is a [*NoRuleError]; a value in wrt that the loss does not depend
+// on is an error too, since a parameter that can't be trained is a mistake in the graph.
+func Gradients(g *graph.Graph, loss *graph.Value, wrt []*graph.Value, opt Options) ([]*graph.Value, error) {
+	e := newEngine(g, opt)
+	if err := e.findPaths(loss, wrt); err != nil {
+		return nil, err
+	}
+	e.seed(loss)
+	for _, n := range slices.Backward(slices.Clone(g.Nodes())) {
+		if err := e.differentiate(n); err != nil {
+			return nil, err
+		}
+	}
+	grads := make([]*graph.Value, len(wrt))
+	for i, w := range wrt {
+		if grads[i] = e.total(w); grads[i] == nil && e.build.Err() == nil {
+			return nil, fmt.Errorf("autodiff: %s: the loss %q does not depend on it in a differentiable way", w, loss.Name())
+		}
+	}
+	if err := e.build.Err(); err != nil {
+		return nil, fmt.Errorf("autodiff: %w", err)
+	}
+	return grads, e.verify()
+}
+
+// An engine holds what is known while the graph is walked from the loss back to the trainable values.
+type engine struct {
+	g      *graph.Graph
+	opt    Options
+	build  *graph.Builder
+	onPath map[*graph.Value]bool           // values between wrt and the loss
+	parts  map[*graph.Value][]*graph.Value // gradient contributions, one per use, not yet added up
+	totals map[*graph.Value]*graph.Value   // gradients that are complete
+	claims []claim                         // what the rules returned, for verify
+	shapes shapeCache
+}
+
+func newEngine(g *graph.Graph, opt Options) *engine {
+	if opt.Scope == "" {
+		opt.Scope = "grad"
+	}
+	return &engine{
+		g: g, opt: opt, build: g.Build(opt.Scope), onPath: map[*graph.Value]bool{}, parts: map[*graph.Value][]*graph.Value{},
+		totals: map[*graph.Value]*graph.Value{}, shapes: newShapeCache(g),
+	}
+}
+
+// findPaths marks the values that depend on one of wrt and that the loss depends on.
+func (e *engine) findPaths(loss *graph.Value, wrt []*graph.Value) error {
+	if loss == nil || !loss.DType.IsFloat() || !oneElement(loss.Shape) {
+		return fmt.Errorf("autodiff: loss %s: want one float element with an inferred shape", loss)
+	}
+	depends := map[*graph.Value]bool{}
+	for _, w := range wrt {
+		if w == nil || !w.DType.IsFloat() || w.Shape == nil {
+			return fmt.Errorf("autodiff: gradient with respect to %s: want a float value with an inferred shape", w)
+		}
+		depends[w] = true
+	}
+	for _, n := range e.g.Nodes() {
+		if isStop(n) || !slices.ContainsFunc(reads(n), func(v *graph.Value) bool { return depends[v] }) {
+			continue
+		}
+		for _, o := range n.Outputs() {
+			if o != nil && (o.DType.IsFloat() || o.DType == graph.Undefined) {
+				depends[o] = true
+			}
+		}
+	}
+	stack := []*graph.Value{loss}
+	for len(stack) > 0 {
+		v := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if v == nil || !depends[v] || e.onPath[v] {
+			continue
+		}
+		e.onPath[v] = true
+		if n := v.Producer(); n != nil && !isStop(n) {
+			stack = append(stack, reads(n)...)
+		}
+	}
+	return nil
+}
+
+// seed starts the walk: d loss / d loss = 1.
+func (e *engine) seed(loss *graph.Value) {
+	if !e.onPath[loss] {
+		return
+	}
+	if loss.DType != graph.Float && loss.DType != graph.Double {
+		e.build.Fail(fmt.Errorf("loss %s: only float and double are differentiated", loss))
+		return
+	}
+	dims, _ := loss.Shape.Dims()
+	e.parts[loss] = []*graph.Value{e.build.Const(graph.FloatTensor(loss.DType, dims, []float64{1}))}
+}
+
+// differentiate applies n's rule: from the gradients of its outputs to contributions to those of its wanted inputs.
+func (e *engine) differentiate(n *graph.Node) error {
+	c := &Context{Builder: e.build.Scope(scopeName(n)), Node: n, engine: e}
+	arrived := false
+	for _, o := range n.Outputs() {
+		dY := e.total(o)
+		c.grads = append(c.grads, dY)
+		arrived = arrived || dY != nil
+	}
+	if !arrived || isStop(n) || !slices.ContainsFunc(reads(n), func(v *graph.Value) bool { return e.onPath[v] }) {
+		return nil
+	}
+	rule := lookup(n, e.g.Opsets[n.Domain])
+	if rule == nil {
+		return e.noRule(n)
+	}
+	dXs := rule(c)
+	if err := c.Err(); err != nil {
+		return fmt.Errorf("autodiff: gradient of %s: %w", n, err)
+	}
+	if len(dXs) != len(n.Inputs()) {
+		return fmt.Errorf("autodiff: bug in the rule for %s: %d gradients for the %d inputs of %s", n.Op, len(dXs), len(n.Inputs()), n)
+	}
+	for i, dX := range dXs {
+		if !c.Wants(i) {
+			continue
+		}
+		if dX == nil {
+			return fmt.Errorf("autodiff: bug in the rule for %s: no gradient for input %d of %s", n.Op, i, n)
+		}
+		x := c.In(i)
+		dX = c.unbroadcast(dX, x)
+		e.parts[x] = append(e.parts[x], dX)
+		e.claims = append(e.claims, claim{n, i, dX})
+	}
+	return nil
+}
+
+// total adds up the gradient contributions of v; nil when there are none. All users of v must have been visited.
+func (e *engine) total(v *graph.Value) *graph.Value {
+	if v == nil || !e.onPath[v] {
+		return nil
+	}
+	if e.totals[v] == nil {
+		switch parts := e.parts[v]; len(parts) {
+		case 0:
+			return nil
+		case 1:
+			e.totals[v] = parts[0]
+		default:
+			e.totals[v] = e.build.Typed(e.build.Scope(trimName(v.Name())).Op("Sum", parts...), v.DType, v.Shape.Clone())
+		}
+		delete(e.parts, v)
+	}
+	return e.totals[v]
+}
+
+// reads returns all that n reads, captures of its subgraphs included.
+func reads(n *graph.Node) []*graph.Value { return slices.Concat(n.Inputs(), n.Captures()) }
+
+func scopeName(n *graph.Node) string {
+	if n.Name != "" {
+		return trimName(n.Name)
+	}
+	for _, o := range n.Outputs() {
+		if o != nil {
+			return trimName(o.Name())
+		}
+	}
+	return n.Op
+}
+
+// trimName drops the slash with which PyTorch's exporter starts names.
+func trimName(name string) string { return strings.Trim(name, "/") }
+
+func oneElement(s graph.Shape) bool {
+	dims, ok := s.Dims()
+	return ok && !slices.ContainsFunc(dims, func(d int64) bool { return d != 1 })
+}
