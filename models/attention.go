@@ -187,8 +187,11 @@ func (m *matcher) project(l *Layer, q, k, v *graph.Value, keyOrder string) *NotR
 			return refuse(p.linear.Nodes[0], "the %s is projected from %q, the query from %q: cross-attention", p.role, other.Name(), in.Name())
 		}
 	}
-	for p, want := range map[*headPath]string{query: "bhsd", key: keyOrder, value: "bhsd"} {
-		if why := p.check(want); why != nil {
+	for _, p := range []struct {
+		path *headPath
+		want string
+	}{{query, "bhsd"}, {key, keyOrder}, {value, "bhsd"}} {
+		if why := p.path.check(p.want); why != nil {
 			return why
 		}
 	}

@@ -23,6 +23,9 @@ func (m *matcher) embed(e *Encoder) *NotRecognisedError {
 		first = origin(l.Input)
 	}
 	norm := m.normOf[first]
+	if n := first.Producer(); norm == nil && n != nil && n.Op == "EmbedLayerNormalization" {
+		return refuse(n, "the embeddings are fused into one onnxruntime operator").hint(unfused)
+	}
 	if norm == nil {
 		return refuse(first.Producer(), "no LayerNorm of embeddings comes before the first layer")
 	}
@@ -113,8 +116,11 @@ func (e *Encoder) words(norm *Norm, found []*lookup) *NotRecognisedError {
 func (e *Encoder) others(norm *Norm, found []*lookup, constants int) *NotRecognisedError {
 	rest := slices.DeleteFunc(slices.Clone(found), func(l *lookup) bool { return l.out == e.Embeddings.WordOut })
 	slices.SortStableFunc(rest, func(a, b *lookup) int {
-		if given := boolInt(a.input != nil) - boolInt(b.input != nil); given != 0 {
-			return given
+		switch {
+		case a.input == nil && b.input != nil:
+			return -1
+		case a.input != nil && b.input == nil:
+			return 1
 		}
 		return int(b.rows - a.rows)
 	})

@@ -83,30 +83,27 @@ func (a *Attention) mask(terms []maskTerm) {
 
 // masks checks that all layers are masked alike and finds the input behind the masks.
 func (m *matcher) masks(e *Encoder) *NotRecognisedError {
-	first := e.Layers[0].Attention.Mask
+	missing, mask := -1, (*graph.Value)(nil)
 	for i := range e.Layers {
-		a := &e.Layers[i].Attention
-		if (a.Mask == nil) != (first == nil) {
-			return refuse(a.Node, "layer %d has no mask where others have one", i+boolInt(a.Mask != nil)*-i)
+		if m := e.Layers[i].Attention.Mask; m == nil {
+			missing = i
+		} else if mask == nil {
+			mask = m
 		}
 	}
-	if first == nil {
+	if mask == nil {
 		return nil
 	}
-	for _, v := range sources(first) {
+	if missing >= 0 {
+		return refuse(e.Layers[missing].Attention.Node, "layer %d has no mask where others have one", missing)
+	}
+	for _, v := range sources(mask) {
 		if v != e.InputIDs {
 			e.AttentionMask = v
 			return nil
 		}
 	}
 	return nil
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // sizes reads the sizes off the weights.
@@ -152,7 +149,7 @@ func (m *matcher) noAttention() *NotRecognisedError {
 var fusedAttention = map[string]bool{
 	"Attention": true, "MultiHeadAttention": true, "PackedAttention": true, "PackedMultiHeadAttention": true,
 	"QAttention": true, "QOrderedAttention": true, "GroupQueryAttention": true, "LongformerAttention": true,
-	"DecoderMaskedSelfAttention": true, "DecoderMaskedMultiHeadAttention": true, "EmbedLayerNormalization": true,
+	"DecoderMaskedSelfAttention": true, "DecoderMaskedMultiHeadAttention": true,
 }
 
 var quantized = map[string]bool{
