@@ -1,6 +1,7 @@
 package refeval
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -8,10 +9,12 @@ import (
 
 // A call is one application of a node: what a kernel sees.
 type call struct {
-	node  *graph.Node
-	opset int64    // of the node's domain
-	in    []*array // nil is an absent optional input
-	scope scope    // values around the node, for subgraphs
+	ctx    context.Context // of the run this call is part of
+	node   *graph.Node
+	opset  int64    // of the node's domain
+	in     []*array // nil is an absent optional input
+	bodies bodies
+	scope  scope // the values around the node that its subgraphs read
 }
 
 // arg returns input i, or nil when it is absent.
@@ -21,9 +24,6 @@ func (c *call) arg(i int) *array {
 	}
 	return nil
 }
-
-// wants reports whether the node has output i.
-func (c *call) wants(i int) bool { return c.node.Output(i) != nil }
 
 // ints reads a list of integers from an input.
 func (c *call) ints(i int) ([]int64, error) {
@@ -104,10 +104,10 @@ func EvalNode(n *graph.Node, opset int64, inputs []*graph.Tensor) ([]*graph.Tens
 	if !ok {
 		return nil, unsupported(n, opset)
 	}
-	if len(n.Captures()) > 0 {
-		return nil, fmt.Errorf("refeval: node %s: its subgraphs read outer values, which EvalNode doesn't know", n)
+	if len(n.Subgraphs()) > 0 {
+		return nil, fmt.Errorf("refeval: node %s: EvalNode doesn't evaluate subgraphs", n)
 	}
-	c := &call{node: n, opset: opset, in: make([]*array, len(inputs))}
+	c := &call{ctx: context.Background(), node: n, opset: opset, in: make([]*array, len(inputs))}
 	for k, t := range inputs {
 		if t == nil {
 			continue

@@ -24,8 +24,13 @@ type step struct {
 	node    *graph.Node
 	version version
 	opset   int64
+	bodies  bodies
 }
 
+// bodies are the programs of a node's subgraphs, by attribute.
+type bodies map[string]*Program
+
+// A scope holds computed values by name.
 type scope map[string]*array
 
 // New compiles a graph. It fails with an [*UnsupportedError] when an operator is unknown, whether or not a later fetch
@@ -33,13 +38,26 @@ type scope map[string]*array
 func New(g *graph.Graph) (*Program, error) {
 	p := &Program{g: g, step: map[*graph.Node]int{}, consts: map[*graph.Value]*array{}}
 	for _, n := range g.Nodes() {
-		opset := g.Opsets[n.Domain]
-		v, ok := lookup(n.Domain, n.Op, opset)
-		if !ok {
-			return nil, unsupported(n, opset)
+		s := step{node: n, opset: g.Opsets[n.Domain]}
+		var ok bool
+		if s.version, ok = lookup(n.Domain, n.Op, s.opset); !ok {
+			return nil, unsupported(n, s.opset)
+		}
+		for _, a := range n.Attrs {
+			if a.G == nil {
+				continue
+			}
+			body, err := New(a.G)
+			if err != nil {
+				return nil, err
+			}
+			if s.bodies == nil {
+				s.bodies = bodies{}
+			}
+			s.bodies[a.Name] = body
 		}
 		p.step[n] = len(p.steps)
-		p.steps = append(p.steps, step{n, v, opset})
+		p.steps = append(p.steps, s)
 	}
 	return p, nil
 }
@@ -63,6 +81,21 @@ func (p *Program) Run(ctx context.Context, feeds map[string]*graph.Tensor, fetch
 		}
 		env[name] = a
 	}
+	arrays, err := p.eval(ctx, env, fetches)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*graph.Tensor, len(arrays))
+	for k, a := range arrays {
+		if out[k] = a.exactTensor(); p.declared {
+			out[k] = a.tensor()
+		}
+	}
+	return out, nil
+}
+
+// eval computes the fetches into env, which holds the feeds and, for a subgraph, the values around it.
+func (p *Program) eval(ctx context.Context, env scope, fetches []string) ([]*array, error) {
 	needed, err := p.needed(fetches, env)
 	if err != nil {
 		return nil, err
@@ -74,18 +107,14 @@ func (p *Program) Run(ctx context.Context, feeds map[string]*graph.Tensor, fetch
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("refeval: stopped before node %s: %w", s.node, err)
 		}
-		if err := p.exec(s, env); err != nil {
+		if err := p.exec(ctx, s, env); err != nil {
 			return nil, err
 		}
 	}
-	out := make([]*graph.Tensor, len(fetches))
+	out := make([]*array, len(fetches))
 	for k, name := range fetches {
-		a, err := p.read(p.g.Value(name), env)
-		if err != nil {
+		if out[k], err = p.read(p.g.Value(name), env); err != nil {
 			return nil, err
-		}
-		if out[k] = a.exactTensor(); p.declared {
-			out[k] = a.tensor()
 		}
 	}
 	return out, nil
@@ -147,8 +176,8 @@ func (p *Program) needed(fetches []string, env scope) ([]bool, error) {
 	return marks, nil
 }
 
-func (p *Program) exec(s step, env scope) error {
-	c := &call{node: s.node, opset: s.opset, in: make([]*array, len(s.node.Inputs()))}
+func (p *Program) exec(ctx context.Context, s step, env scope) error {
+	c := &call{ctx: ctx, node: s.node, opset: s.opset, bodies: s.bodies, in: make([]*array, len(s.node.Inputs()))}
 	for k, v := range s.node.Inputs() {
 		if v == nil {
 			continue
@@ -159,7 +188,7 @@ func (p *Program) exec(s step, env scope) error {
 		}
 	}
 	if captures := s.node.Captures(); len(captures) > 0 {
-		c.scope = scope{}
+		c.scope = make(scope, len(captures))
 		for _, v := range captures {
 			a, err := p.read(v, env)
 			if err != nil {
