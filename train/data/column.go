@@ -90,11 +90,9 @@ func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
 // that is no number, or the row holds a name that is known.
 func isHeader(first row, opt Options) bool {
 	for _, name := range []string{opt.TextColumn, opt.PairColumn, opt.LabelColumn} {
-		if name == "" || name == "-" {
-			continue
+		if _, err := strconv.Atoi(name); err != nil && name != "" && name != "-" {
+			return true
 		}
-		_, err := strconv.Atoi(name)
-		return err != nil || slices.ContainsFunc(first.cells, func(c cell) bool { return strings.TrimSpace(c.text) == name })
 	}
 	return slices.ContainsFunc(first.cells, func(c cell) bool { return isKnown(strings.ToLower(strings.TrimSpace(c.text))) })
 }
@@ -111,15 +109,9 @@ func isKnown(name string) bool {
 	return slices.Contains(knownLabels, name)
 }
 
-// find returns the index of the column that name names.
+// find returns the index of the column that name names; a number that is no name counts
+// columns from 1.
 func (c *columns) find(name string, width int) (int, error) {
-	if c.names == nil {
-		n, err := strconv.Atoi(name)
-		if err != nil || n < 1 || n > width {
-			return none, fmt.Errorf("the file has no header, so a column is a number from 1 to %d", width)
-		}
-		return n - 1, nil
-	}
 	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
 		found := none
 		for i, n := range c.names {
@@ -127,13 +119,19 @@ func (c *columns) find(name string, width int) (int, error) {
 				continue
 			}
 			if found != none {
-				return none, fmt.Errorf("the header has it twice; rename one")
+				return none, fmt.Errorf("the header has it twice; give its number instead")
 			}
 			found = i
 		}
 		if found != none {
 			return found, nil
 		}
+	}
+	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= width {
+		return n - 1, nil
+	}
+	if c.names == nil {
+		return none, fmt.Errorf("the file has no header, so a column is a number from 1 to %d", width)
 	}
 	return none, fmt.Errorf("no such column; the file has %s", strings.Join(c.names, ", "))
 }

@@ -1,0 +1,81 @@
+package data
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func setOf(labels ...string) *Set {
+	s := &Set{Path: "x.tsv", LabelColumn: "label"}
+	for i, l := range labels {
+		s.Examples = append(s.Examples, Example{Text: "t", Label: l, Row: i + 2})
+	}
+	return s
+}
+
+func TestInferLabels(t *testing.T) {
+	for _, c := range []struct{ in, want []string }{
+		{[]string{"pos", "neg", "pos"}, []string{"neg", "pos"}},
+		{[]string{"10", "9", "-1"}, []string{"-1", "9", "10"}},
+		{[]string{"10", "9", "x"}, []string{"10", "9", "x"}},
+		{[]string{"1.5", "1.25"}, []string{"1.25", "1.5"}},
+	} {
+		l, err := InferLabels(setOf(c.in...))
+		if err != nil || !slices.Equal(l.Names(), c.want) {
+			t.Errorf("%q: %v, %v; want %q", c.in, l, err, c.want)
+		}
+	}
+	if _, err := InferLabels(setOf("one", "one")); err == nil || !strings.Contains(err.Error(), `column "label" holds ["one"] only`) {
+		t.Errorf("one class: %v", err)
+	}
+}
+
+func TestLabelIDs(t *testing.T) {
+	for _, c := range []struct {
+		names, in []string
+		want      []int64
+	}{
+		{[]string{"neg", "pos"}, []string{"pos", "neg", "1", "0"}, []int64{1, 0, 1, 0}},
+		{[]string{"1", "0"}, []string{"0", "1"}, []int64{1, 0}}, // names win over positions
+		{[]string{"neg", "pos"}, []string{"pos", "2"}, nil},
+		{[]string{"neg", "pos"}, []string{"-1"}, nil},
+		{[]string{"neg", "pos"}, []string{"Pos"}, nil},
+		{[]string{"1", "2"}, []string{"0"}, nil}, // no position where names are numbers
+		{[]string{"2", "x"}, []string{"1"}, nil},
+	} {
+		l, err := NewLabels(c.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.IDs(setOf(c.in...))
+		if !slices.Equal(got, c.want) || (err == nil) != (c.want != nil) {
+			t.Errorf("%q of %q: %v, %v; want %v", c.in, c.names, got, err, c.want)
+		}
+		var unknown *UnknownLabelError
+		if err != nil && (!errors.As(err, &unknown) || unknown.Row != len(c.in)+1 || !strings.Contains(err.Error(), "known: "+strings.Join(c.names, ", "))) {
+			t.Errorf("%q of %q: %v", c.in, c.names, err)
+		}
+	}
+}
+
+func TestNewLabelsRefuses(t *testing.T) {
+	for _, names := range [][]string{nil, {"a"}, {"a", "a"}, {"a", ""}} {
+		if _, err := NewLabels(names); err == nil {
+			t.Errorf("%q is accepted", names)
+		}
+	}
+}
+
+func TestScores(t *testing.T) {
+	got, err := setOf("5.000", "-1", "3e-1").Scores()
+	if err != nil || !slices.Equal(got, []float32{5, -1, 0.3}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"pos", "NaN", "inf", "1e99"} {
+		if _, err := setOf("1", bad).Scores(); err == nil || !strings.Contains(err.Error(), "x.tsv:3") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
