@@ -49,7 +49,8 @@ func (t *Tokenizer) VocabSize() int { return t.size }
 // if they don't say.
 func (t *Tokenizer) MaxLength() int { return t.maxLength }
 
-// PadID is the id of the padding token: [PAD], or <pad> where that one exists.
+// PadID is the id of the padding token: what tokenizer.json's padding section says, else
+// that of [PAD] or <pad>, else 0.
 func (t *Tokenizer) PadID() int64 { return t.padID }
 
 // ID returns the id of a token, which must be written as in the vocabulary ("##ing").
@@ -148,8 +149,9 @@ func truncate(a, b, limit int) (na, nb int) {
 	if a+b <= limit {
 		return a, b
 	}
-	short, long := min(a, b), max(a, b)
-	if long = max(short, limit-short); short+long > limit {
+	short := min(a, b)
+	long := max(short, limit-short)
+	if short+long > limit {
 		short = limit / 2
 		long = limit - short
 	}
