@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
 )
@@ -135,9 +136,21 @@ func (c *Context) Gemm(a *graph.Value, transA bool, b *graph.Value, transB bool,
 	return c.With(attrs...).Op("Gemm", a, b)
 }
 
-// Permute returns a with its axes in the given order.
+// Permute returns a with its axes in the given order. A Transpose is undone without another one.
 func (c *Context) Permute(a *graph.Value, perm []int64) *graph.Value {
+	if n := a.Producer(); n.Is("Transpose") && slices.Equal(inverse(n.Ints("perm")), perm) {
+		return n.Input(0)
+	}
 	return c.With(graph.IntsAttr("perm", perm...)).Op("Transpose", a)
+}
+
+// inverse returns the permutation that undoes perm.
+func inverse(perm []int64) []int64 {
+	back := make([]int64, len(perm))
+	for i, p := range perm {
+		back[p] = int64(i)
+	}
+	return back
 }
 
 // axesInputSince says from which version on op takes its axes as an input instead of an attribute.

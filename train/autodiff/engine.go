@@ -44,6 +44,9 @@ func Gradients(g *graph.Graph, loss *graph.Value, wrt []*graph.Value, opt Option
 	if err := e.build.Err(); err != nil {
 		return nil, fmt.Errorf("autodiff: %w", err)
 	}
+	if err := e.sweep(grads); err != nil {
+		return nil, err
+	}
 	return grads, e.verify()
 }
 
@@ -174,6 +177,20 @@ func (e *engine) total(v *graph.Value) *graph.Value {
 		delete(e.parts, v)
 	}
 	return e.totals[v]
+}
+
+// sweep removes emitted nodes whose results nobody reads, which spares rules from foreseeing what will be wanted of them.
+func (e *engine) sweep(keep []*graph.Value) error {
+	for _, n := range slices.Backward(e.build.Nodes()) {
+		used := func(o *graph.Value) bool { return o != nil && (len(o.Uses()) > 0 || slices.Contains(keep, o)) }
+		if slices.ContainsFunc(n.Outputs(), used) {
+			continue
+		}
+		if err := e.g.RemoveNode(n); err != nil {
+			return fmt.Errorf("autodiff: %w", err)
+		}
+	}
+	return nil
 }
 
 // reads returns all that n reads, captures of its subgraphs included.

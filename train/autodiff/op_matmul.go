@@ -40,6 +40,10 @@ func linear(c *Context) []*graph.Value {
 		dY = rows(c.DY())
 	}
 	return c.Grads(func(i int) *graph.Value {
+		if i == 1 && c.In(1).Producer().Is("Transpose") {
+			// W = Vᵀ: in V's layout, so that the two transposes cancel. For LoRA's A it is the faster product, too.
+			return c.Permute(c.Gemm(dY, true, rows(c.In(0)), false, 1), []int64{1, 0})
+		}
 		if i == 1 {
 			return c.Gemm(rows(c.In(0)), true, dY, false, 1)
 		}

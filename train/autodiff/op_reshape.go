@@ -24,11 +24,7 @@ func transpose(c *Context) []*graph.Value {
 		perm = span(0, c.Rank(c.In(0)))
 		slices.Reverse(perm)
 	}
-	back := make([]int64, len(perm))
-	for i, p := range perm {
-		back[p] = int64(i)
-	}
-	return c.First(c.Permute(c.DY(), back))
+	return c.First(c.Permute(c.DY(), inverse(perm)))
 }
 
 // tile: Y = X repeated rᵢ times along axis i:  dX = Σ over the repetitions of dY, reshaped to [r₀, d₀, r₁, d₁, …].
