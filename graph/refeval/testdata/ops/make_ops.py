@@ -77,8 +77,9 @@ def case(opset, op, inputs, outputs=1, domain="", note="", ort=False, **attrs):
 
 
 # Normalisation and activation
-case(17, "LayerNormalization", [r(2, 3, 4), r(4), r(4)], 3, note="last axis", epsilon=1e-5, stash_type=TensorProto.DOUBLE)
-case(17, "LayerNormalization", [r(2, 3, 4), r(3, 4), r(3, 4)], 3, note="two axes", axis=1, stash_type=TensorProto.DOUBLE)
+case(17, "LayerNormalization", [f32(2, 3, 4), f32(4), f32(4)], 3, note="three outputs", epsilon=1e-5)
+case(17, "LayerNormalization", [f32(2, 3, 4), f32(3, 4), f32(3, 4)], 3, note="three outputs of two axes", axis=1)
+case(17, "LayerNormalization", [r(2, 3, 4), r(3, 4), r(3, 4)], note="two axes", axis=1)
 case(17, "LayerNormalization", [r(2, 4), r(4)], note="no bias", axis=-1, epsilon=0.5)
 case(20, "Gelu", [r(3, 4)])
 case(20, "Gelu", [r(3, 4)], note="tanh", approximate="tanh")
