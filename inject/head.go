@@ -112,7 +112,8 @@ func (in *Injection) retire(name string) error {
 
 func (in *Injection) headKind(want HeadKind) (HeadKind, error) {
 	e := in.Encoder
-	fits := e.Classifier != nil && e.Classifier.Out == in.Plan.Task.Outputs()
+	has := e.Classifier != nil && e.Task == models.SequenceClassification
+	fits := has && e.Classifier.Out == in.Plan.Task.Outputs()
 	switch want {
 	case HeadAuto, "":
 		switch {
@@ -123,7 +124,7 @@ func (in *Injection) headKind(want HeadKind) (HeadKind, error) {
 		}
 		return HeadMean, nil
 	case HeadExisting:
-		if e.Classifier == nil {
+		if !has {
 			return "", fmt.Errorf("--head existing: the model was exported without a classifier; use pooler, cls or mean")
 		}
 		if !fits {

@@ -105,3 +105,11 @@ func finite(t *graph.Tensor) error {
 	}
 	return nil
 }
+
+// For returns the format in which a run keeps a plan's adapter: the one that most programs read, where it can hold it.
+func For(p *inject.Plan) (Format, error) {
+	if _, err := hfFor(p); err == nil {
+		return New(HFPEFT)
+	}
+	return New(Native)
+}
