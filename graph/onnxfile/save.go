@@ -38,10 +38,19 @@ type Options struct {
 	ValueInfo bool
 	// Sync waits until the data are on the disk.
 	Sync bool
+
+	limit int64 // tests set it lower than maxMessage
 }
 
 // maxMessage is the size in bytes of the largest message that protobuf readers take.
 const maxMessage = math.MaxInt32
+
+func (opt Options) maxMessage() int64 {
+	if opt.limit > 0 {
+		return opt.limit
+	}
+	return maxMessage
+}
 
 // An OutsideError says that a model can't refer to a file outside its folder.
 type OutsideError struct {
@@ -98,7 +107,7 @@ func save(g *graph.Graph, path string, opt Options) error {
 	}
 	out := &writer{sync: opt.Sync}
 	defer out.abort()
-	if b == nil || b.size > maxMessage && opt.Weights == SelfContained {
+	if b == nil || b.size > opt.maxMessage() && opt.Weights == SelfContained {
 		if err := files.ready(abs + ".data"); err != nil {
 			return err
 		}
@@ -109,7 +118,7 @@ func save(g *graph.Graph, path string, opt Options) error {
 			return err
 		}
 	}
-	if b.size > maxMessage {
+	if b.size > opt.maxMessage() {
 		return errTooLarge
 	}
 	if err := out.write(abs, b.parts); err != nil {
@@ -145,7 +154,7 @@ func marshal(g *graph.Graph, opt Options) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.size > maxMessage {
+	if b.size > opt.maxMessage() {
 		return nil, errTooLarge
 	}
 	var buf bytes.Buffer

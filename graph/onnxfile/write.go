@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"github.com/peftgraph/peftgraph/graph"
 )
 
 // copyBuffer is how much of a file is in memory at a time where the system can't copy by itself.
@@ -99,7 +97,7 @@ func (c *copier) part(p part) error {
 	if src, ok := r.File.(*source); ok {
 		return c.copy(src, r.Offset, r.Length)
 	}
-	return c.windows(r)
+	return c.buffered(readerOf(p.tensor), r.Length)
 }
 
 // copy appends n bytes of src.
@@ -123,21 +121,6 @@ func (c *copier) buffered(r io.Reader, n int64) error {
 		c.buf = make([]byte, copyBuffer)
 	}
 	return exactly(n)(io.CopyBuffer(struct{ io.Writer }{c.dst}, r, c.buf))
-}
-
-// windows copies from a file of another kind.
-func (c *copier) windows(r *graph.Ref) error {
-	for done := int64(0); done < r.Length; {
-		b, err := r.File.Bytes(r.Offset+done, min(copyBuffer, r.Length-done))
-		if err != nil {
-			return err
-		}
-		if _, err := c.dst.Write(b); err != nil {
-			return err
-		}
-		done += int64(len(b))
-	}
-	return nil
 }
 
 // exactly turns a short copy into an error.
