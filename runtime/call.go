@@ -88,9 +88,9 @@ func (c *call) allocate(o *output, dims []int64) (err error) {
 	if len(dims) == 0 {
 		o.value, err = newScalar(o.info.DType, nil)
 	} else {
-		n := o.info.DType.Size()
-		for _, d := range dims {
-			n *= d
+		n, ok := byteSize(o.info.DType, dims)
+		if !ok {
+			return nil
 		}
 		if o.tensor, err = graph.NewTensor(o.info.DType, dims, c.session.pool.get(n)); err == nil {
 			o.value, err = c.wrap(o.tensor)
@@ -101,6 +101,21 @@ func (c *call) allocate(o *output, dims []int64) (err error) {
 	}
 	c.values = append(c.values, o.value)
 	return nil
+}
+
+// maxPrepared is the size in bytes of the largest output that is given memory ahead of the run. A larger one may be a mistake
+// in the model, which onnxruntime can report; Go would end the process.
+const maxPrepared = 8 << 30
+
+func byteSize(dtype graph.DType, dims []int64) (n int64, ok bool) {
+	n = dtype.Size()
+	for _, d := range dims {
+		if d > 0 && n > maxPrepared/d {
+			return 0, false
+		}
+		n *= d
+	}
+	return n, n <= maxPrepared
 }
 
 // wrap makes an onnxruntime value over a tensor's own memory.

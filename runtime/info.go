@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,8 +17,8 @@ const MinAPIVersion = 24
 type Info struct {
 	// Version is onnxruntime's version, such as "1.30.0".
 	Version string
-	// Providers are the execution providers compiled into the build, in onnxruntime's order of preference, by its own names
-	// ("CUDAExecutionProvider", "CPUExecutionProvider"). Being compiled in is no promise that it starts on this machine.
+	// Providers are the execution providers that the build has, in onnxruntime's order of preference, by its own names
+	// ("CUDAExecutionProvider", "CPUExecutionProvider"). It is no promise that each starts on this machine.
 	Providers []string
 }
 
@@ -61,8 +63,25 @@ func (l Library) Info() (Info, error) {
 	if !enough(info.Version) {
 		return info, fmt.Errorf("runtime: %w", &VersionError{Path: l.Path, Version: info.Version})
 	}
-	info.Providers = p.providers()
+	info.Providers = slices.DeleteFunc(p.providers(), func(name string) bool { return l.lacks(shortName(name)) })
 	return info, nil
+}
+
+// separate are the providers that live in a library of their own. A libonnxruntime that could use one names it as available,
+// even where that file was left out of the package.
+var separate = []string{"cuda", "tensorrt", "rocm", "migraphx", "openvino", "dnnl", "cann"}
+
+func (l Library) lacks(provider string) bool {
+	if !slices.Contains(separate, provider) {
+		return false
+	}
+	_, err := os.Stat(l.providerFile(provider))
+	return err != nil
+}
+
+// providerFile is where onnxruntime looks for a provider that is a library of its own.
+func (l Library) providerFile(provider string) string {
+	return filepath.Join(filepath.Dir(l.Path), fmt.Sprintf(providerPattern, provider))
 }
 
 // enough reports whether a version text is at least 1.MinAPIVersion; one that can't be read is left for onnxruntime to judge.

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 )
 
+// providerPattern is the file name of an execution provider that is a library of its own.
+const providerPattern = "libonnxruntime_providers_%s.dylib"
+
 var libraryPatterns = []string{"libonnxruntime.dylib", "libonnxruntime.*.dylib"}
 
 // systemDirs lists where Homebrew (Apple silicon, then Intel), MacPorts and a user's own build put shared libraries.

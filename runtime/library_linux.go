@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 )
 
+// providerPattern is the file name of an execution provider that is a library of its own.
+const providerPattern = "libonnxruntime_providers_%s.so"
+
 var libraryPatterns = []string{"libonnxruntime.so", "libonnxruntime.so.*"}
 
 // systemDirs lists where a package manager, or a user with root's rights, puts shared libraries.

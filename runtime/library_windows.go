@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 )
 
+// providerPattern is the file name of an execution provider that is a library of its own.
+const providerPattern = "onnxruntime_providers_%s.dll"
+
 var libraryPatterns = []string{"onnxruntime.dll"}
 
 // systemDirs leaves System32 out on purpose: Windows keeps an onnxruntime.dll of its own there, for Windows ML, and it is

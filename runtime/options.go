@@ -59,19 +59,8 @@ var logLevels = map[string]ort.LoggingLevel{
 	"fatal":   ort.LoggingLevelFatal,
 }
 
-// sessionOptions builds onnxruntime's options; the caller destroys them.
-func (o Options) sessionOptions(p provider) (*ort.SessionOptions, error) {
-	so, err := ort.NewSessionOptions()
-	if err != nil {
-		return nil, err
-	}
-	if err := o.apply(so, p); err != nil {
-		return nil, errors.Join(err, so.Destroy())
-	}
-	return so, nil
-}
-
-func (o Options) apply(so *ort.SessionOptions, p provider) error {
+// apply sets everything but the provider.
+func (o Options) apply(so *ort.SessionOptions) error {
 	level, ok := optLevels[cmp.Or(o.OptLevel, "extended")]
 	if !ok {
 		return fmt.Errorf("optimization level %q: want one of %s", o.OptLevel, names(optLevels))
@@ -94,13 +83,7 @@ func (o Options) apply(so *ort.SessionOptions, p provider) error {
 	for key, value := range config {
 		err = errors.Join(err, so.AddSessionConfigEntry(key, value))
 	}
-	if err = errors.Join(err, dirErr); err != nil {
-		return err
-	}
-	if err := p.add(so, o.ProviderOptions); err != nil {
-		return fmt.Errorf("provider %q: %w; %s", p.name, err, p.hint)
-	}
-	return nil
+	return errors.Join(err, dirErr)
 }
 
 // config returns the session configuration entries, by the names in onnxruntime_session_options_config_keys.h.

@@ -42,11 +42,9 @@ import (
 type probe struct{ base *C.api_base }
 
 func openProbe(path string) (*probe, error) {
-	name := C.CString(path)
-	defer C.free(unsafe.Pointer(name))
-	handle := C.dlopen(name, C.RTLD_LAZY|C.RTLD_LOCAL)
-	if handle == nil {
-		return nil, errors.New(C.GoString(C.dlerror()))
+	handle, err := loadLibrary(path)
+	if err != nil {
+		return nil, err
 	}
 	base := C.probe_base(handle)
 	if base == nil {
@@ -54,6 +52,17 @@ func openProbe(path string) (*probe, error) {
 		return nil, errors.New("it is no onnxruntime: it has no symbol OrtGetApiBase")
 	}
 	return &probe{base}, nil
+}
+
+// loadLibrary maps a shared library; its error names what is missing.
+func loadLibrary(path string) (unsafe.Pointer, error) {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	handle := C.dlopen(name, C.RTLD_LAZY|C.RTLD_LOCAL)
+	if handle == nil {
+		return nil, errors.New(C.GoString(C.dlerror()))
+	}
+	return handle, nil
 }
 
 func (p *probe) version() string { return C.GoString(C.probe_version(p.base)) }

@@ -20,7 +20,7 @@ type apiBase struct{ getAPI, version uintptr }
 type probe struct{ base *apiBase }
 
 func openProbe(path string) (*probe, error) {
-	handle, err := syscall.LoadLibrary(path)
+	handle, err := loadLibrary(path)
 	if err != nil {
 		return nil, err
 	}
@@ -35,6 +35,9 @@ func openProbe(path string) (*probe, error) {
 	}
 	return &probe{(*apiBase)(pointer(base))}, nil
 }
+
+// loadLibrary maps a shared library.
+func loadLibrary(path string) (syscall.Handle, error) { return syscall.LoadLibrary(path) }
 
 func (p *probe) version() string {
 	text, _, _ := syscall.SyscallN(p.base.version)

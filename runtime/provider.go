@@ -55,3 +55,17 @@ func (r *Runtime) candidates(name string) ([]provider, error) {
 	}
 	return []provider{p}, nil
 }
+
+// add puts a provider into session options. Where that fails, onnxruntime does not say which library is missing; the loader does.
+func (r *Runtime) add(p provider, so *ort.SessionOptions, options map[string]string) error {
+	err := p.add(so, options)
+	if err == nil {
+		return nil
+	}
+	if slices.Contains(separate, p.name) {
+		if _, why := loadLibrary(r.lib.providerFile(p.name)); why != nil {
+			err = fmt.Errorf("%w: %w", err, why)
+		}
+	}
+	return fmt.Errorf("provider %q of library %s: %w; %s", p.name, r.lib.Path, err, p.hint)
+}

@@ -92,11 +92,14 @@ func (r *Runtime) newSession(ctx context.Context, model io.ReaderAt, size int64,
 }
 
 func (r *Runtime) load(sig *signature, opts Options, p provider, load loader) (*ort.DynamicAdvancedSession, error) {
-	so, err := opts.sessionOptions(p)
+	so, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
 	}
 	defer so.Destroy()
+	if err := errors.Join(opts.apply(so), r.add(p, so, opts.ProviderOptions)); err != nil {
+		return nil, err
+	}
 	session, err := load(valueNames(sig.inputs), valueNames(sig.outputs), so)
 	if err != nil {
 		return nil, fmt.Errorf("onnxruntime %s does not load it: %w", r.info.Version, err)

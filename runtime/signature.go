@@ -155,6 +155,9 @@ func (m message) each(f func(field uint64, part message, number uint64) error) e
 		default:
 			err = errCut
 		}
+		if err == nil && m.off > m.end {
+			err = errCut
+		}
 		if err != nil {
 			return err
 		}

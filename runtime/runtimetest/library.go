@@ -25,3 +25,13 @@ func Library(t testing.TB) runtime.Library {
 	t.Skipf("SKIPPED, NOT TESTED: this test needs onnxruntime: %v", err)
 	return runtime.Library{}
 }
+
+// Open returns the opened runtime of the library that [Library] finds.
+func Open(t testing.TB) *runtime.Runtime {
+	t.Helper()
+	r, err := runtime.Open(Library(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

@@ -14,6 +14,8 @@ def write(name, nodes, inputs, outputs, initializers=(), folder="", check=True, 
     if check:
         checker.check_model(model)
     os.makedirs(os.path.join(HERE, folder), exist_ok=True)
+    if "location" in kw and os.path.exists(old := os.path.join(HERE, folder, kw["location"])):
+        os.remove(old)  # onnx would append to it
     save(model, os.path.join(HERE, folder, name + ".onnx"), **kw)
 
 
@@ -60,6 +62,9 @@ write("nonzero", [h.make_node("NonZero", ["x"], ["y"])], [value("x", T.FLOAT, ["
 
 # y is declared to be as long as x, and is twice as long.
 write("liar", [h.make_node("Concat", ["x", "x"], ["y"], axis=0)], [value("x", T.FLOAT, ["n"])], [value("y", T.FLOAT, ["n"])])
+
+# y is declared to be too large for any memory.
+write("huge", [h.make_node("Neg", ["x"], ["y"])], [value("x", T.FLOAT, ["n"])], [value("y", T.FLOAT, [2**40])])
 
 # Fails while it runs: an index that is out of bounds.
 write("fails", [h.make_node("Gather", ["table", "i"], ["y"], name="lookup")], [value("i", T.INT64, ["n"])], [value("y", T.FLOAT, ["n"])],
