@@ -67,9 +67,9 @@ func swish(alpha float64) real {
 // gelu is x·Φ(x), Hendrycks & Gimpel 2016.
 func gelu(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }
 
-// geluTanh is the tanh approximation of gelu, ibid.
+// geluTanh is the tanh approximation of gelu, ibid.: x/2·(1 + tanh u) with u = √(2/π)·(x + 0.044715x³), and 1 + tanh u = 2σ(2u).
 func geluTanh(x float64) float64 {
-	return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	return x * sigmoid(2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))
 }
 
 func geluOp(c *call) (*array, error) {

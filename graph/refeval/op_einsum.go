@@ -22,6 +22,11 @@ func einsum(c *call) (*array, error) {
 	if !explicit {
 		right = implicitResult(left)
 	}
+	for _, l := range right {
+		if !strings.ContainsRune(left, l) {
+			return nil, fmt.Errorf("equation %q: no input has the letter %c", equation, l)
+		}
+	}
 	letters := right // those that are summed go last
 	for _, l := range strings.ReplaceAll(left, ",", "") {
 		if !strings.ContainsRune(letters, l) {

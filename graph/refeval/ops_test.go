@@ -2,6 +2,7 @@ package refeval
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"strconv"
 	"testing"
@@ -140,4 +141,57 @@ func (f *fixture) tensor(t *testing.T) *graph.Tensor {
 		}
 	}
 	return out.tensor()
+}
+
+// TestExactValues pins in float64 what the fixtures give in float32 precision only.
+func TestExactValues(t *testing.T) {
+	p := compiled(t, `graph (x double[2]) => (erf, gelu, tanh, swish)
+opset 20
+erf = Erf(x)
+gelu = Gelu(x)
+tanh = Gelu(x) {approximate="tanh"}
+swish = HardSwish(x)`)
+	out := run(t, p, map[string]*graph.Tensor{"x": graph.TensorOf(nil, []float64{1, -2})}, "erf", "gelu", "tanh", "swish")
+	for k, want := range [][]float64{
+		{0.8427007929497149, -0.9953222650189527},
+		{0.8413447460685429, -0.0455002638963584},
+		{0.8411919906082767, -0.04540230591222498},
+		{2. / 3, -1. / 3},
+	} {
+		graphtest.Close(t, out[k], graph.TensorOf(nil, want), 1e-14, 0)
+	}
+}
+
+func TestIfReadsTheValuesAroundIt(t *testing.T) {
+	g := graphtest.MustParse(t, "graph (x float[2], c bool[]) => ()\nopset 17\nd = Add(x, x)")
+	branch := func(op string) *graph.Graph {
+		b := graph.New(op)
+		b.Opsets[""] = 17
+		outer, err := b.AddOuter("d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := b.AddNode(graph.NodeSpec{Op: op, Inputs: []*graph.Value{outer}, Outputs: []string{"out"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.AddOutput(n.Output(0))
+		return b
+	}
+	n, err := g.AddNode(graph.NodeSpec{Op: "If", Inputs: []*graph.Value{g.Value("c")}, Outputs: []string{"y"}, Attrs: []graph.Attr{
+		{Name: "then_branch", Kind: graph.AttrGraph, G: branch("Neg")}, {Name: "else_branch", Kind: graph.AttrGraph, G: branch("Exp")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.AddCapture(g.Value("d"))
+	g.SetOutputs(n.Output(0))
+	p, err := New(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := graph.TensorOf(nil, []float64{1, 2})
+	yes := run(t, p, map[string]*graph.Tensor{"x": x, "c": graph.Scalar(true)}, "y")[0]
+	no := run(t, p, map[string]*graph.Tensor{"x": x, "c": graph.Scalar(false)}, "y")[0]
+	graphtest.Close(t, yes, graph.TensorOf(nil, []float64{-2, -4}), 0, 0)
+	graphtest.Close(t, no, graph.TensorOf(nil, []float64{math.Exp(2), math.Exp(4)}), 1e-15, 0)
 }

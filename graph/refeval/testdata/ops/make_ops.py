@@ -187,6 +187,12 @@ case(13, "SoftmaxCrossEntropyLoss", [r(4, 3), labels, np.abs(r(3))], note="weigh
 case(13, "SoftmaxCrossEntropyLoss", [r(2, 3, 2), labels.reshape(2, 2)], note="none", reduction="none")
 case(13, "NegativeLogLikelihoodLoss", [r(4, 3), labels], reduction="sum")
 
+# Attention
+q, k = r(2, 3, 4), r(2, 5, 4)
+case(23, "Attention", [q, k, r(2, 5, 6), r(3, 5)], q_num_heads=2, kv_num_heads=2)
+case(23, "Attention", [r(2, 4, 3, 2), r(2, 2, 5, 2), r(2, 2, 5, 2)], note="shared heads, causal", is_causal=1, scale=0.25)
+case(23, "Attention", [q, k, k, np.arange(15).reshape(3, 5) % 4 != 1], note="bool mask", q_num_heads=1, kv_num_heads=1)
+
 # onnxruntime's own
 ms = "com.microsoft"
 case(1, "FusedMatMul", [f32(2, 4, 3), f32(2, 5, 4)], domain=ms, ort=True, alpha=0.5, transA=1, transB=1)
@@ -197,6 +203,13 @@ case(1, "QuickGelu", [f32(6)], domain=ms, ort=True, alpha=1.5)
 case(1, "BiasGelu", [f32(2, 3), f32(3)], domain=ms, ort=True)
 case(1, "SkipLayerNormalization", [f32(1, 2, 4), f32(1, 2, 4), f32(4), f32(4), f32(4)], [1, 0, 0, 1], domain=ms, ort=True, epsilon=1e-5)
 case(1, "SkipSimplifiedLayerNormalization", [f32(1, 2, 4), f32(1, 2, 4), f32(4)], domain=ms, ort=True, epsilon=1e-5)
+packed = [f32(2, 3, 4), f32(4, 12), f32(12)]
+case(1, "Attention", packed + [np.array([[1, 1, 0], [1, 1, 1]], dtype=np.int32)], domain=ms, ort=True, num_heads=2)
+case(1, "Attention", packed + [np.array([2, 3], dtype=np.int32)], domain=ms, note="lengths", ort=True, num_heads=2)
+ids = np.array([[1, 2, 0], [4, 3, 3]], dtype=np.int32)
+tables = [f32(5, 4), f32(3, 4), f32(2, 4), f32(4), f32(4)]
+case(1, "EmbedLayerNormalization", [ids, ids % 2] + tables + [(ids > 0).astype(np.int32)], 3, domain=ms, ort=True, epsilon=1e-5)
+case(1, "EmbedLayerNormalization", [ids, None] + tables[:2] + [None] + tables[3:], [1, 1], domain=ms, note="no segments", ort=True)
 case(17, "SimplifiedLayerNormalization", [f32(2, 4), f32(4)], ort=True, axis=-1, epsilon=1e-5)
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ops.json"), "w") as f:
