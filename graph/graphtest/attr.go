@@ -9,7 +9,8 @@ import (
 )
 
 // attrs reads "{axis=1, eps=1e-05f, perm=[0,1], scales=[1,2]f, names=["a" "b"]s, mode="x", value=int64[1] = [3]}".
-func (c *cursor) attrs() ([]graph.Attr, error) {
+// owner seeds the content of tensors that stand without one.
+func (c *cursor) attrs(owner string) ([]graph.Attr, error) {
 	var out []graph.Attr
 	err := c.list('{', '}', func() error {
 		name, err := c.name()
@@ -19,7 +20,7 @@ func (c *cursor) attrs() ([]graph.Attr, error) {
 		if err := c.expect("="); err != nil {
 			return err
 		}
-		a, err := c.attr(name)
+		a, err := c.attr(owner, name)
 		if err != nil {
 			return fmt.Errorf("attribute %q: %w", name, err)
 		}
@@ -29,7 +30,7 @@ func (c *cursor) attrs() ([]graph.Attr, error) {
 	return out, err
 }
 
-func (c *cursor) attr(name string) (graph.Attr, error) {
+func (c *cursor) attr(owner, name string) (graph.Attr, error) {
 	rest := c.rest()
 	switch {
 	case c.at('"'):
@@ -42,9 +43,7 @@ func (c *cursor) attr(name string) (graph.Attr, error) {
 	case rest != "" && strings.IndexByte("0123456789+-N", rest[0]) >= 0: // N for NaN
 		return numberAttr(name, c.until(",}"))
 	}
-	t, err := c.tensor(func(dtype graph.DType, dims []int64) (*graph.Tensor, error) {
-		return nil, fmt.Errorf("the tensor's content is missing")
-	})
+	t, err := c.tensor(owner + "/" + name)
 	return graph.TensorAttr(name, t), err
 }
 

@@ -2,6 +2,7 @@ package graphtest
 
 import (
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -144,8 +145,8 @@ func (c *cursor) until(stop string) string {
 	return strings.TrimSpace(rest[:n])
 }
 
-// tensor reads "int64[2] = [1,2]"; fill supplies the content where there is none.
-func (c *cursor) tensor(fill func(graph.DType, []int64) (*graph.Tensor, error)) (*graph.Tensor, error) {
+// tensor reads "int64[2] = [1,2]"; content that is left out is derived from the tensor's name.
+func (c *cursor) tensor(name string) (*graph.Tensor, error) {
 	dtype, shape, err := c.valueType()
 	if err != nil {
 		return nil, err
@@ -154,11 +155,11 @@ func (c *cursor) tensor(fill func(graph.DType, []int64) (*graph.Tensor, error)) 
 	if !ok {
 		return nil, fmt.Errorf("a tensor of shape %s: its dimensions must be numbers", shape)
 	}
-	if dtype.Size() == 0 {
-		return nil, fmt.Errorf("a tensor of type %s has no textual form", dtype)
+	if dtype.Size() == 0 || dtype == graph.Complex64 || dtype == graph.Complex128 {
+		return nil, fmt.Errorf("a tensor of type %s holds no numbers that can be read", dtype)
 	}
 	if !c.accept("=") {
-		return fill(dtype, dims)
+		return filled(name, dtype, dims), nil
 	}
 	var floats []float64
 	var ints []int64
@@ -181,4 +182,14 @@ func (c *cursor) tensor(fill func(graph.DType, []int64) (*graph.Tensor, error)) 
 		return nil, fmt.Errorf("%d elements for a tensor of shape %s", got, shape)
 	}
 	return numbers(dtype, dims, floats, ints)
+}
+
+// filled returns numbers that depend on the name alone, floats in [-0.5, 0.5) and integers 0 or 1.
+func filled(name string, dtype graph.DType, dims []int64) *graph.Tensor {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	if dtype.IsFloat() {
+		return Rand(h.Sum64(), dtype, dims, -.5, .5)
+	}
+	return Rand(h.Sum64(), dtype, dims, 0, 2)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
 )
 
 // everything uses each construct of the textual form once.
@@ -56,14 +57,15 @@ func TestParseErrorsNameTheLine(t *testing.T) {
 		"init w flaot[1]":                         "flaot",
 		"init w float[1] = [a]":                   "line 1",
 		"y = Constant() {value=<kind 5>}":         "no textual form",
-		"y = Constant() {value=int64[1]}":         "content is missing",
+		"init w complex64[9]":                     "holds no numbers",
+		"y = Constant() {v=complex64[]}":          "holds no numbers",
 		"y = Constant() {axis=}":                  `"axis"`,
 		"y = Constant() \"n\" left":               "left over",
 		"y Constant()":                            `"=" expected`,
 		"init a float[]\na = Constant()":          "taken",
 		"y = Constant(":                           "name expected",
 		"graph (x float[1] => (x)":                "expected",
-		"init w string[1] = [1]":                  "no textual form",
+		"init w string[1] = [1]":                  "holds no numbers",
 		"y = Constant() {v=[\"a\", \"b\"]s} \"\"": "expected",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
@@ -79,6 +81,29 @@ a = MatMul(x, w) "a"
 b = Add(a, x) {alpha=1f, beta=2} "b"
 y = Mul(b, a) "y"
 `
+
+// TestRealGraphsRoundTrip prints, parses and prints every exporter's graph that the repository has.
+func TestRealGraphsRoundTrip(t *testing.T) {
+	files, err := filepath.Glob("../../models/testdata/*.onnx")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no graphs: %v", err)
+	}
+	for _, file := range files {
+		g, err := onnxfile.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := g.String()
+		h, err := Parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if line, got, want, same := firstDifference(h.String(), text); !same {
+			t.Errorf("%s: line %d\ngot  %s\nwant %s", file, line, got, want)
+		}
+	}
+}
 
 func TestIsomorphic(t *testing.T) {
 	g := MustParse(t, small)

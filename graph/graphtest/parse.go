@@ -2,7 +2,6 @@ package graphtest
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ import (
 //	y, _ = com.microsoft.FastGelu(h, _) {note="text", ints=[1,2], floats=[1,2]f, float=1e-5f} "act"
 //
 // Blank lines and lines that begin with # are skipped; a node's name, an output's type and an initializer's content may be
-// left out. An initializer without content is filled from its name by [Rand], floats in [-0.5, 0.5) and integers 0 or 1.
+// left out. A tensor without content is filled from its name by [Rand], floats in [-0.5, 0.5) and integers 0 or 1.
 // Subgraphs have no textual form.
 func Parse(text string) (*graph.Graph, error) {
 	p := &parser{g: graph.New("")}
@@ -144,14 +143,7 @@ func (p *parser) init() error {
 	if err != nil {
 		return err
 	}
-	t, err := p.tensor(func(dtype graph.DType, dims []int64) (*graph.Tensor, error) {
-		h := fnv.New64a()
-		h.Write([]byte(name))
-		if dtype.IsFloat() {
-			return Rand(h.Sum64(), dtype, dims, -.5, .5), nil
-		}
-		return Rand(h.Sum64(), dtype, dims, 0, 2), nil
-	})
+	t, err := p.tensor(name)
 	if err != nil {
 		return err
 	}
@@ -187,7 +179,7 @@ func (p *parser) node() error {
 		return err
 	}
 	if p.at('{') {
-		if spec.Attrs, err = p.attrs(); err != nil {
+		if spec.Attrs, err = p.attrs(spec.Outputs[0]); err != nil {
 			return err
 		}
 	}
