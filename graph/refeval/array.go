@@ -16,7 +16,7 @@ type array struct {
 
 func newArray(dtype graph.DType, dims []int) *array {
 	a := &array{dtype: dtype, dims: dims}
-	if n := product(dims); dtype.IsFloat() {
+	if n := size(dims...); dtype.IsFloat() {
 		a.f = make([]float64, n)
 	} else {
 		a.i = make([]int64, n)

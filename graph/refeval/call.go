@@ -75,7 +75,18 @@ func (c *call) invoke(v version) ([]*array, error) {
 	return out, nil
 }
 
-func (c *call) checked(v version) ([]*array, error) {
+// checked also turns a panic into an error: nodes come from users' files, and what a kernel didn't foresee in one must not
+// take the process down.
+func (c *call) checked(v version) (out []*array, err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case sizeError:
+			out, err = nil, r
+		default:
+			out, err = nil, fmt.Errorf("the kernel of %s failed: %v", c.node.Op, r)
+		}
+	}()
 	if len(c.in) > v.inputs.max {
 		return nil, fmt.Errorf("%d inputs, at most %d at opset %d", len(c.in), v.inputs.max, c.opset)
 	}
@@ -84,8 +95,7 @@ func (c *call) checked(v version) ([]*array, error) {
 			return nil, fmt.Errorf("input %d is required and absent", i)
 		}
 	}
-	out, err := v.kernel(c)
-	if err != nil {
+	if out, err = v.kernel(c); err != nil {
 		return nil, err
 	}
 	for i, o := range c.node.Outputs() {

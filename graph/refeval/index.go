@@ -5,6 +5,29 @@ import (
 	"slices"
 )
 
+// maxElements bounds the arrays that kernels make: 2 GiB of float64.
+const maxElements = 1 << 28
+
+// A sizeError is panicked with by size and returned as an error by call.invoke, so that the many kernels that make arrays
+// don't each have to check.
+type sizeError []int
+
+func (e sizeError) Error() string {
+	return fmt.Sprintf("an array of shape %v: dimensions must be 0 or more and elements at most %d", []int(e), maxElements)
+}
+
+// size returns the number of elements of an array that is about to be made.
+func size(dims ...int) int {
+	n := 1
+	for _, d := range dims {
+		if d < 0 || d > 0 && n > maxElements/d {
+			panic(sizeError(dims))
+		}
+		n *= d
+	}
+	return n
+}
+
 func product(dims []int) int {
 	n := 1
 	for _, d := range dims {
@@ -29,8 +52,8 @@ func ints(vs []int64) []int {
 	return out
 }
 
-// iota returns 0, 1, …, n-1.
-func iota(n int) []int {
+// sequence returns 0, 1, …, n-1.
+func sequence(n int) []int {
 	out := make([]int, n)
 	for k := range out {
 		out[k] = k
@@ -79,6 +102,7 @@ func axesOf(axes []int64, rank int) ([]int, error) {
 
 // offsets lists, in row-major order of dims, where elements lie that are step[k] apart along axis k.
 func offsets(dims, step []int) []int {
+	size(dims...)
 	out := []int{0}
 	for k, d := range dims {
 		next := make([]int, 0, len(out)*d)
@@ -114,10 +138,10 @@ func (a *array) pick(at [][]int) *array {
 	st := strides(a.dims)
 	for k, list := range at {
 		if list == nil {
-			list = iota(a.dims[k])
+			list = sequence(a.dims[k])
 		}
 		dims[k] = len(list)
-		next := make([]int, 0, len(offs)*len(list))
+		next := make([]int, 0, size(len(offs), len(list)))
 		for _, base := range offs {
 			for _, j := range list {
 				if base < 0 || j < 0 {
@@ -153,7 +177,7 @@ func (a *array) transposed(perm []int) *array {
 
 // lastAxesSwapped transposes the matrices in the last two axes.
 func (a *array) lastAxesSwapped() *array {
-	perm := iota(a.rank())
+	perm := sequence(a.rank())
 	n := len(perm)
 	perm[n-1], perm[n-2] = n-2, n-1
 	return a.transposed(perm)

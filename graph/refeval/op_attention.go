@@ -136,7 +136,7 @@ func packedAttention(c *call) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	part := func(k int) *array { return all.pickAxis(1, iota(3 * heads)[k*heads:(k+1)*heads]) }
+	part := func(k int) *array { return all.pickAxis(1, sequence(3 * heads)[k*heads:(k+1)*heads]) }
 	bias, err := keyMask(c, all.dims[0], all.dims[2])
 	if err != nil {
 		return nil, err

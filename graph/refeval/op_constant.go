@@ -41,11 +41,6 @@ func constantOfShape(c *call) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range shape {
-		if d < 0 {
-			return nil, fmt.Errorf("shape %v has a negative dimension", shape)
-		}
-	}
 	value := floats(graph.Float, []int{1}, []float64{0})
 	if a := c.node.Attr("value"); a != nil {
 		if value, err = fromTensor(a.T); err != nil {
@@ -73,7 +68,7 @@ func rangeOp(c *call) (*array, error) {
 	if delta == 0 {
 		return nil, errors.New("a delta of 0")
 	}
-	n := int(max(0, math.Ceil((limit-start)/delta)))
+	n := size(int(min(maxElements+1, max(0, math.Ceil((limit-start)/delta)))))
 	out := make([]float64, n)
 	for k := range out {
 		out[k] = start + float64(k)*delta
@@ -97,11 +92,11 @@ func eyeLike(c *call) (*array, error) {
 
 // oneHot inserts an axis of length depth that holds on at the index and off elsewhere; an index out of range gives all off.
 func oneHot(c *call) (*array, error) {
-	size, err := c.scalar(1, 0)
+	n, err := c.scalar(1, 0)
 	if err != nil {
 		return nil, err
 	}
-	idx, values, depth := c.in[0], c.in[2], int(size)
+	idx, values, depth := c.in[0], c.in[2], int(n)
 	if values.len() != 2 || depth < 1 {
 		return nil, fmt.Errorf("depth %d and values %s: need a positive depth and two values", depth, values)
 	}
@@ -109,7 +104,7 @@ func oneHot(c *call) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	choice := make([]int, 0, idx.len()*depth) // the new axis last
+	choice := make([]int, 0, size(idx.len(), depth)) // the new axis last
 	for _, v := range idx.asFloats() {
 		at := int(v)
 		if at < 0 {
@@ -120,6 +115,6 @@ func oneHot(c *call) (*array, error) {
 		}
 	}
 	last := values.take(append(append([]int{}, idx.dims...), depth), choice)
-	perm := iota(idx.rank())
+	perm := sequence(idx.rank())
 	return last.transposed(append(append(append([]int{}, perm[:axis]...), idx.rank()), perm[axis:]...)), nil
 }

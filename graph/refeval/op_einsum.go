@@ -43,7 +43,7 @@ func einsum(c *call) (*array, error) {
 	if err != nil {
 		return nil, fmt.Errorf("equation %q: %w", equation, err)
 	}
-	summed := iota(len(letters))[len(right):]
+	summed := sequence(len(letters))[len(right):]
 	return out.reduced(summed, false, reduction{sum[float64], sum[int64]}), nil
 }
 

@@ -139,7 +139,7 @@ func fusedOperand(c *call, i int, trans, transBatch string) (*array, error) {
 		if a.rank() < 3 {
 			return nil, fmt.Errorf("input %d is %s: %s needs rank 3 or more", i, a, transBatch)
 		}
-		perm := append(iota(a.rank())[1:a.rank()-1], 0, a.rank()-1)
+		perm := append(sequence(a.rank())[1:a.rank()-1], 0, a.rank()-1)
 		a = a.transposed(perm)
 	}
 	if c.node.Int(trans, 0) != 0 && a.rank() >= 2 {

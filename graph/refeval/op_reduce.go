@@ -1,7 +1,6 @@
 package refeval
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -14,6 +13,7 @@ type reduction struct {
 }
 
 func init() {
+	register("", "CumSum", 11, arity{2, 2}, one(cumSum))
 	for name, r := range map[string]reduction{
 		"ReduceSum":       {sum[float64], sum[int64]},
 		"ReduceMean":      {mean, func(xs []int64) int64 { return sum(xs) / int64(max(len(xs), 1)) }},
@@ -48,7 +48,7 @@ func (r reduction) apply(c *call, axesInput bool) (*array, error) {
 		if c.node.Int("noop_with_empty_axes", 0) != 0 {
 			return x, nil
 		}
-		list = int64s(iota(x.rank()))
+		list = int64s(sequence(x.rank()))
 	}
 	axes, err := axesOf(list, x.rank())
 	if err != nil {
@@ -149,38 +149,28 @@ func logSumExp(xs []float64) float64 {
 	return top + math.Log(s)
 }
 
-func init() {
-	register("", "ArgMax", 1, arity{1, 1}, argOf(1))
-	register("", "ArgMin", 1, arity{1, 1}, argOf(-1))
-}
-
-// argOf finds where along an axis the first (or last) element is that is largest in the given direction.
-func argOf(direction float64) kernel {
-	return one(func(c *call) (*array, error) {
-		x := c.in[0]
-		axis, err := c.axis(0, x.rank())
-		if err != nil {
-			return nil, err
-		}
-		rows, kept, flat := x.gathered([]int{axis})
-		n := rows.dims[1]
-		if n == 0 {
-			return nil, fmt.Errorf("input %s is empty along axis %d", x, axis)
-		}
-		dims := kept
-		if c.node.Int("keepdims", 1) == 0 {
-			dims = flat
-		}
-		out, values, last := newArray(graph.Int64, dims), rows.asFloats(), c.node.Int("select_last_index", 0) != 0
-		for k := range out.i {
-			row, best := values[k*n:(k+1)*n], 0
-			for j, v := range row {
-				if d := direction * (v - row[best]); d > 0 || last && d == 0 {
-					best = j
-				}
+func cumSum(c *call) (*array, error) {
+	x := c.in[0]
+	at, err := c.scalar(1, 0)
+	if err != nil {
+		return nil, err
+	}
+	axis, err := axisOf(int64(at), x.rank())
+	if err != nil {
+		return nil, err
+	}
+	exclusive, reverse := c.node.Int("exclusive", 0) != 0, c.node.Int("reverse", 0) != 0
+	sums := floats(graph.Double, x.dims, x.asFloats()).alongAxis(axis, func(dst, row []float64) {
+		acc := 0.
+		for k := range row {
+			if reverse {
+				k = len(row) - 1 - k
 			}
-			out.i[k] = int64(best)
+			if dst[k] = acc; !exclusive {
+				dst[k] += row[k]
+			}
+			acc += row[k]
 		}
-		return out, nil
 	})
+	return cast(sums, x.dtype), nil
 }

@@ -92,11 +92,11 @@ func transpose(c *call) (*array, error) {
 	x := c.in[0]
 	perm := ints(c.node.Ints("perm"))
 	if c.node.Attr("perm") == nil {
-		perm = iota(x.rank())
+		perm = sequence(x.rank())
 		slices.Reverse(perm)
 	}
 	sorted := slices.Sorted(slices.Values(perm))
-	if !slices.Equal(sorted, iota(x.rank())) {
+	if !slices.Equal(sorted, sequence(x.rank())) {
 		return nil, fmt.Errorf("perm %v doesn't permute the axes of %s", perm, x)
 	}
 	return x.transposed(perm), nil

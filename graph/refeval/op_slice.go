@@ -15,7 +15,7 @@ func init() {
 	}))
 	register("", "Slice", 10, arity{3, 5}, one(sliceInputs))
 	register("", "Pad", 2, arity{1, 1}, one(func(c *call) (*array, error) {
-		return pad(c, c.node.Ints("pads"), attr(c, "value", 0), iota(c.in[0].rank()))
+		return pad(c, c.node.Ints("pads"), attr(c, "value", 0), sequence(c.in[0].rank()))
 	}))
 	register("", "Pad", 11, arity{2, 4}, one(padInputs))
 	register("", "Tile", 6, arity{2, 2}, one(tile))
@@ -88,7 +88,7 @@ func splitter(lengthsInput bool) kernel {
 		if total != int64(x.dims[axis]) {
 			return nil, fmt.Errorf("split %v doesn't add up to %d, axis %d of %s", lengths, x.dims[axis], axis, x)
 		}
-		out, all := make([]*array, len(lengths)), iota(x.dims[axis])
+		out, all := make([]*array, len(lengths)), sequence(x.dims[axis])
 		for k, n := range lengths {
 			out[k] = x.pickAxis(axis, all[:n])
 			all = all[n:]
@@ -127,7 +127,7 @@ func sliceInputs(c *call) (*array, error) {
 
 func slice(x *array, starts, ends, axes, steps []int64) (*array, error) {
 	if axes == nil {
-		axes = int64s(iota(len(starts)))
+		axes = int64s(sequence(len(starts)))
 	}
 	if steps == nil {
 		steps = slices.Repeat([]int64{1}, len(starts))
@@ -179,7 +179,7 @@ func padInputs(c *call) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	axes := iota(c.in[0].rank())
+	axes := sequence(c.in[0].rank())
 	if a := c.arg(3); a != nil {
 		axes = make([]int, len(a.i))
 		for k, v := range a.i {
@@ -232,7 +232,9 @@ func pad(c *call, pads []int64, value float64, axes []int) (*array, error) {
 
 // padRange lists the source index of each position along a padded axis, -1 where the constant goes.
 func padRange(n, before, after int, mode string) ([]int, error) {
-	out := make([]int, 0, max(0, n+before+after))
+	size(max(0, before))
+	size(max(0, after))
+	out := make([]int, 0, size(max(0, n+before+after)))
 	for j := -before; j < n+after; j++ {
 		at := j
 		switch {
@@ -271,10 +273,8 @@ func tile(c *call) (*array, error) {
 	}
 	at := make([][]int, x.rank())
 	for k, r := range repeats {
-		if r < 0 {
-			return nil, fmt.Errorf("repeats %v: a negative count", repeats)
-		}
-		at[k] = slices.Repeat(iota(x.dims[k]), int(r))
+		size(int(r), x.dims[k])
+		at[k] = slices.Repeat(sequence(x.dims[k]), int(r))
 	}
 	return x.pick(at), nil
 }

@@ -47,7 +47,7 @@ func (a *array) rowwise(n int, f func(dst, row []float64)) *array {
 
 // alongAxis applies f to each line of elements along an axis.
 func (a *array) alongAxis(axis int, f func(dst, row []float64)) *array {
-	swap := iota(a.rank()) // its own inverse
+	swap := sequence(a.rank()) // its own inverse
 	last := a.rank() - 1
 	swap[axis], swap[last] = last, axis
 	return a.transposed(swap).rowwise(a.dims[axis], f).transposed(swap)

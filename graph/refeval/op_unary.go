@@ -6,11 +6,11 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 )
 
-// real is an elementwise function of real numbers.
-type real func(x float64) float64
+// A realFunc is an elementwise function of real numbers.
+type realFunc func(x float64) float64
 
 func init() {
-	for name, f := range map[string]real{
+	for name, f := range map[string]realFunc{
 		"Sqrt": math.Sqrt, "Exp": math.Exp, "Log": math.Log, "Erf": math.Erf, "Tanh": math.Tanh, "Sigmoid": sigmoid,
 		"Reciprocal": func(x float64) float64 { return 1 / x },
 		"Sin":        math.Sin, "Cos": math.Cos, "Tan": math.Tan, "Asin": math.Asin, "Acos": math.Acos, "Atan": math.Atan,
@@ -20,7 +20,7 @@ func init() {
 		"Softsign": func(x float64) float64 { return x / (1 + math.Abs(x)) },
 		"Mish":     func(x float64) float64 { return x * math.Tanh(softplus(x)) },
 	} {
-		register("", name, 6, arity{1, 1}, unary(func(*call) real { return f }))
+		register("", name, 6, arity{1, 1}, unary(func(*call) realFunc { return f }))
 	}
 	register("", "Neg", 6, arity{1, 1}, unaryNumber(neg[float64], neg[int64]))
 	register("", "Abs", 6, arity{1, 1}, unaryNumber(math.Abs, abs[int64]))
@@ -33,7 +33,7 @@ func init() {
 }
 
 // unary applies an elementwise function of floating values; attributes are read once per call.
-func unary(f func(c *call) real) kernel {
+func unary(f func(c *call) realFunc) kernel {
 	return one(func(c *call) (*array, error) {
 		x, err := c.floatArg(0)
 		if err != nil {
@@ -43,7 +43,7 @@ func unary(f func(c *call) real) kernel {
 	})
 }
 
-func (a *array) mapped(f real) *array {
+func (a *array) mapped(f realFunc) *array {
 	out := newArray(a.dtype, a.dims)
 	for k, v := range a.f {
 		out.f[k] = f(v)

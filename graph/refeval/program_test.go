@@ -144,3 +144,60 @@ q = Sqrt(h) "half"`)
 		t.Errorf("half: %s", q.DType)
 	}
 }
+
+func TestHostileNodesAreErrors(t *testing.T) {
+	huge := graph.TensorOf(nil, []int64{1 << 40})
+	for text, in := range map[string][]*graph.Tensor{
+		"y = ConstantOfShape(x) \"huge\"":              {huge},
+		"y = ConstantOfShape(x) \"negative\"":          {graph.TensorOf(nil, []int64{-1})},
+		"y = Expand(x, x) \"wide\"":                    {graph.TensorOf(nil, []float32{1}), huge},
+		"y = Expand(x, x) \"overflow\"":                {graph.TensorOf(nil, []float32{1}), graph.TensorOf(nil, []int64{1 << 32, 1 << 32})},
+		"y = Tile(x, x) \"many\"":                      {graph.TensorOf(nil, []float32{1}), huge},
+		"y = Range(x, x, x) \"endless\"":               {graph.Scalar(0.), graph.Scalar(1e300), graph.Scalar(1.)},
+		"y = Pad(x, x) \"wide\"":                       {graph.TensorOf(nil, []float32{1}), graph.TensorOf(nil, []int64{0, 1 << 50})},
+		"y = Constant() {value=3} \"no tensor\"":       nil,
+		"y = Transpose(x) {perm=[0,0]} \"repeated\"":   {graph.TensorOf([]int64{1, 1}, []float32{1})},
+		"y = Split(x) {num_outputs=0} \"none\"":        {huge},
+		"y = Gather(x, x) {axis=7} \"axis\"":           {huge, huge},
+		"y = Reshape(x, x) \"two free\"":               {huge, graph.TensorOf(nil, []int64{-1, -1})},
+		"y = Slice(x, x, x, x, x) \"no step\"":         {huge, huge, huge, graph.TensorOf(nil, []int64{0}), graph.TensorOf(nil, []int64{0})},
+		"y = MatMul(x, x) \"strings\"":                 {huge},
+		"y = Add(x, x) \"types\"":                      {huge, graph.Scalar(1.)},
+		"y = ReduceSum(x, x) \"axes\"":                 {huge, graph.Scalar(1.)},
+		"y = GatherND(x, x) {batch_dims=-1} \"batch\"": {huge, huge},
+	} {
+		g, err := graphtest.Parse("graph (x int64[1]) => (y)\nopset 18\n" + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := g.Nodes()[0]
+		if _, err := EvalNode(n, 18, in); err == nil || !strings.Contains(err.Error(), n.Name) {
+			t.Errorf("%s: %v, want an error that names the node", text, err)
+		}
+	}
+}
+
+func BenchmarkTinyMLP(b *testing.B) {
+	g, err := graphtest.Parse(`graph (x float[8,32]) => (y)
+opset 17
+init w float[32,64]
+init v float[64,32]
+h = MatMul(x, w)
+a = Erf(h)
+z = MatMul(a, v)
+s = Add(z, x)
+y = Softmax(s)`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := New(g)
+	if err != nil {
+		b.Fatal(err)
+	}
+	feeds := map[string]*graph.Tensor{"x": graphtest.Rand(1, graph.Float, []int64{8, 32}, -1, 1)}
+	for b.Loop() {
+		if _, err := p.Run(context.Background(), feeds, []string{"y"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
