@@ -111,7 +111,10 @@ func (l Layout) feed(g *graph.Graph) ([]*graph.Value, error) {
 	}
 	parts := make([]*graph.Value, len(pieces))
 	for i, s := range l.Slots {
-		parts[i] = p.Typed(p.Op("Reshape", pieces[i], p.Ints(s.Shape...)), graph.Float, graph.ShapeOf(s.Shape...))
+		// A vector needs no Reshape, and one that changes nothing would be taken out by the canonical form.
+		if parts[i] = p.Typed(pieces[i], graph.Float, graph.ShapeOf(int64(s.Len()))); len(s.Shape) != 1 {
+			parts[i] = p.Typed(p.Op("Reshape", pieces[i], p.Ints(s.Shape...)), graph.Float, graph.ShapeOf(s.Shape...))
+		}
 		old := g.Value(s.Name)
 		if old == nil {
 			return nil, fmt.Errorf("train: trainable %q is not in the graph", s.Name)

@@ -88,7 +88,7 @@ func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*gra
 	if err := sameTokens(c, s.Plan.Inputs); err != nil {
 		return nil, nil, err
 	}
-	if err := rewrite.RaiseOpset(c, trainingOpset); err != nil {
+	if _, err := rewrite.RaiseOpset(c, trainingOpset); err != nil {
 		return nil, nil, fmt.Errorf("train: %w", err)
 	}
 	if err := shape.Infer(c); err != nil {
@@ -102,7 +102,7 @@ func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*gra
 		return nil, nil, fmt.Errorf("train: %w", err)
 	}
 	c.Prune()
-	if _, err := rewrite.Canonical(c, rewrite.Options{}); err != nil {
+	if _, err := rewrite.Canonical(c, rewrite.Options{Opset: trainingOpset}); err != nil {
 		return nil, nil, fmt.Errorf("train: %w", err)
 	}
 	return c, parts, nil

@@ -92,6 +92,7 @@ var stages = []stage{
 		"first, so that fused files look like the others to all that follows"},
 	{[]string{"drop-no-op"}, "before patterns, which know neither Identity nor Cast to the same type"},
 	{[]string{"fold-constant"}, "before patterns, which look for constants such as the 0.5 of GELU"},
+	{[]string{"static-cast-like"}, "after folding, which needs no detour for constants"},
 	{[]string{"drop-no-op"}, "again: a Reshape or Expand is seen to change nothing once its target is folded"},
 	{[]string{"static-reshape"}, "after folding, which leaves only targets that depend on the batch"},
 	{[]string{"fuse-layer-norm", "fuse-layer-norm-tf"}, "on primitive nodes; independent of GELU"},

@@ -14,23 +14,30 @@ import (
 	"github.com/peftgraph/peftgraph/train/autodiff/gradcheck"
 )
 
-// bertText writes a BERT of hidden size 8 and two heads in canonical form, with LoRA of rank 2 on query and value of the
-// layers in lora, whose parameters are pieces of the flat input theta, a classifier and cross entropy.
-func bertText(layers int, lora ...int) string {
+// A bertSize is the shape of a BERT with LoRA.
+type bertSize struct{ layers, hidden, heads, intermediate, vocab, positions, rank int }
+
+// params returns the number of trainable parameters with LoRA in n layers and three labels.
+func (s bertSize) params(n int) int64 { return int64(n*4*s.rank*s.hidden + 3*s.hidden + 3) }
+
+func tiny(layers int) bertSize { return bertSize{layers, 8, 2, 16, 20, 10, 2} }
+
+// bertText writes a BERT in canonical form, with LoRA on query and value of the layers in lora, whose parameters are pieces
+// of the flat input theta, a classifier and cross entropy.
+func bertText(s bertSize, lora ...int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	var sizes []string
 	var pieces []string
 	for _, l := range lora {
 		for _, m := range []string{"q", "v"} {
-			pieces = append(pieces, fmt.Sprintf("L%d.%s.A [2,8]", l, m), fmt.Sprintf("L%d.%s.B [8,2]", l, m))
-			sizes = append(sizes, "16", "16")
+			pieces = append(pieces, fmt.Sprintf("L%d.%s.A [%d,%d]", l, m, s.rank, s.hidden), fmt.Sprintf("L%d.%s.B [%d,%d]", l, m, s.hidden, s.rank))
+			sizes = append(sizes, fmt.Sprint(s.rank*s.hidden), fmt.Sprint(s.rank*s.hidden))
 		}
 	}
-	pieces = append(pieces, "head.w [3,8]", "head.b [3]")
-	sizes = append(sizes, "24", "3")
-	total := 27 + 64*len(lora)
-	line("graph \"bert\" (input_ids int64[batch,sequence], attention_mask int64[batch,sequence], labels int64[batch], theta float[%d]) => ()", total)
+	pieces = append(pieces, fmt.Sprintf("head.w [3,%d]", s.hidden), "head.b [3]")
+	sizes = append(sizes, fmt.Sprint(3*s.hidden), "3")
+	line("graph \"bert\" (input_ids int64[batch,sequence], attention_mask int64[batch,sequence], labels int64[batch], theta float[%d]) => ()", s.params(len(lora)))
 	line("opset 21")
 	line("init sizes int64[%d] = [%s]", len(sizes), strings.Join(sizes, ","))
 	var parts []string
@@ -43,8 +50,10 @@ func bertText(layers int, lora ...int) string {
 		line("init %s.dims int64[%d] = %s", name, strings.Count(dims, ",")+1, dims)
 		line("%s = Reshape(%s.flat, %s.dims)", name, name, name)
 	}
-	line(`init words float[20,8]
-		init positions float[10,8]
+	line(`init words float[%d,%d]
+		init positions float[%d,%d]
+		init oneAt int64[1] = [1]
+		init twoAt int64[1] = [2]
 		init zero int64[1] = [0]
 		init first int64[] = [0]
 		init one float[] = [1]
@@ -52,23 +61,23 @@ func bertText(layers int, lora ...int) string {
 		init far float[] = [-10000]
 		init axes12 int64[2] = [1,2]
 		init column int64[2] = [-1,1]
-		init heads int64[4] = [0,0,2,4]
-		init merged int64[3] = [0,0,8]
+		init heads int64[4] = [0,0,%d,%d]
+		init merged int64[3] = [0,0,%d]
 		we = Gather(words, input_ids) "embeddings/word"
 		ids = Shape(input_ids)
-		len = Slice(ids, one1, two1)
+		len = Slice(ids, oneAt, twoAt)
 		pe = Slice(positions, zero, len)
 		emb = Add(we, pe) "embeddings/add"
 		maskf = Cast(attention_mask) {to=1}
 		mask4 = Unsqueeze(maskf, axes12)
 		off = Sub(one, mask4)
-		bias = Mul(off, far)`)
+		bias = Mul(off, far)`, s.vocab, s.hidden, s.positions, s.hidden, s.heads, s.hidden/s.heads, s.hidden)
 	norm := func(out, in, name string) {
-		line("init %s.w float[8]\ninit %s.b float[8]", name, name)
+		line("init %[1]s.w float[%[2]d]\ninit %[1]s.b float[%[2]d]", name, s.hidden)
 		line("%s = LayerNormalization(%s, %s.w, %s.b) {epsilon=1e-05f} %q", out, in, name, name, name)
 	}
 	norm("h0", "emb", "embeddings/norm")
-	for l := range layers {
+	for l := range s.layers {
 		p := fmt.Sprintf("L%d.", l)
 		linear := func(out, in, name string, from, to int) {
 			line("init %s.w float[%d,%d]\ninit %s.b float[%d]", p+name, from, to, p+name, to)
@@ -85,7 +94,7 @@ func bertText(layers int, lora ...int) string {
 		}
 		h := fmt.Sprintf("h%d", l)
 		for _, m := range []struct{ name, perm string }{{"q", "0,2,1,3"}, {"k", "0,2,3,1"}, {"v", "0,2,1,3"}} {
-			linear(m.name+".out", h, m.name, 8, 8)
+			linear(m.name+".out", h, m.name, s.hidden, s.hidden)
 			line("%[1]s.r = Reshape(%[1]s.out, heads)\n%[1]s.t = Transpose(%[1]s.r) {perm=[%[2]s]} %[3]q", p+m.name, m.perm, p+m.name+"/heads")
 		}
 		line(`%[1]sscores = MatMul(%[1]sq.t, %[1]sk.t) "%[1]sscores"
@@ -95,12 +104,12 @@ func bertText(layers int, lora ...int) string {
 			%[1]scontext = MatMul(%[1]sprobs, %[1]sv.t) "%[1]scontext"
 			%[1]sc.t = Transpose(%[1]scontext) {perm=[0,2,1,3]}
 			%[1]sc.r = Reshape(%[1]sc.t, merged)`, p)
-		linear("o.out", p+"c.r", "o", 8, 8)
+		linear("o.out", p+"c.r", "o", s.hidden, s.hidden)
 		line("%sres1 = Add(%so.out, %s)", p, p, h)
 		norm(p+"n1", p+"res1", p+"norm1")
-		linear("i.out", p+"n1", "i", 8, 16)
+		linear("i.out", p+"n1", "i", s.hidden, s.intermediate)
 		line("%si.act = Gelu(%si.out) %q", p, p, p+"gelu")
-		linear("f.out", p+"i.act", "f", 16, 8)
+		linear("f.out", p+"i.act", "f", s.intermediate, s.hidden)
 		line("%[1]sres2 = Add(%[1]sf.out, %[1]sn1)", p)
 		norm(fmt.Sprintf("h%d", l+1), p+"res2", p+"norm2")
 	}
@@ -110,14 +119,14 @@ func bertText(layers int, lora ...int) string {
 		target = Reshape(labels, column)
 		picked = GatherElements(logp, target) {axis=1} "loss/pick"
 		mean = ReduceMean(picked) {keepdims=0} "loss/mean"
-		loss = Neg(mean) "loss/neg"`, layers)
-	text := b.String()
-	return strings.Replace(text, "init words", "init one1 int64[1] = [1]\ninit two1 int64[1] = [2]\ninit words", 1)
+		loss = Neg(mean) "loss/neg"`, s.layers)
+	return b.String()
 }
 
-func bert(t *testing.T, layers int, lora ...int) (*graph.Graph, []*graph.Value) {
+// bert returns the graph and its trainables, cut from theta.
+func bert(t testing.TB, s bertSize, lora ...int) (*graph.Graph, []*graph.Value) {
 	t.Helper()
-	g := graphtest.MustParse(t, bertText(layers, lora...))
+	g := graphtest.MustParse(t, bertText(s, lora...))
 	if err := shape.Infer(g); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +152,7 @@ func bertFeeds(batch, sequence, theta int64) map[string]*graph.Tensor {
 	}
 }
 
-// concat joins the gradients to one flat vector, as the trainer does.
+// concatFlat joins the gradients to one flat vector, as the trainer does.
 func concatFlat(g *graph.Graph, grads []*graph.Value) *graph.Value {
 	b := g.Build("flat")
 	flat := make([]*graph.Value, len(grads))
@@ -155,7 +164,7 @@ func concatFlat(g *graph.Graph, grads []*graph.Value) *graph.Value {
 
 func TestBERTWithLoRA(t *testing.T) {
 	for _, opt := range []Options{{}, {FusedMatMul: true, Scope: "backward"}} {
-		g, params := bert(t, 2, 0, 1)
+		g, params := bert(t, tiny(2), 0, 1)
 		grads, err := Gradients(g, g.Value("loss"), params, opt)
 		if err != nil {
 			t.Fatal(err)
@@ -169,13 +178,13 @@ func TestBERTWithLoRA(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, size := range [][2]int64{{3, 5}, {1, 2}} {
-			feeds := bertFeeds(size[0], size[1], 27+128)
+			feeds := bertFeeds(size[0], size[1], tiny(2).params(2))
 			r, err := gradcheck.Check(context.Background(), p, feeds, "loss", map[string]string{"theta": flat.Name()}, gradcheck.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("%+v batch %d, sequence %d: %d elements, relative error %.1e", opt, size[0], size[1], r[0].Checked, r[0].RelErr)
-			if r[0].RelErr > 1e-7 || r[0].Checked != 27+128 {
+			if r[0].RelErr > 1e-7 || int64(r[0].Checked) != tiny(2).params(2) {
 				t.Errorf("%+v", r)
 			}
 		}
@@ -184,7 +193,7 @@ func TestBERTWithLoRA(t *testing.T) {
 
 // The lowest trainable layer bounds the backward pass from below, and frozen weights get no gradient.
 func TestPruning(t *testing.T) {
-	g, params := bert(t, 3, 1, 2)
+	g, params := bert(t, tiny(3), 1, 2)
 	before := len(g.Nodes())
 	grads, err := Gradients(g, g.Value("loss"), params, Options{})
 	if err != nil {

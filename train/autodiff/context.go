@@ -79,7 +79,7 @@ func (c *Context) First(dX *graph.Value) []*graph.Value {
 // Broadcast marks grad as having the shape of the first output; the engine sums it to the source's.
 func (c *Context) Broadcast(grad *graph.Value) *graph.Value {
 	if grad != nil && grad.Shape == nil {
-		c.Typed(grad, c.DY().DType, c.Out(0).Shape.Clone())
+		grad.Shape = c.Out(0).Shape.Clone()
 	}
 	return grad
 }

@@ -28,7 +28,7 @@ func init() {
 	unary("Log", func(c *Context, x, _, dY *graph.Value) *graph.Value { return c.Div(dY, x) })
 	// Y = erf X:  dX = dY·2/√π·exp(−X²)
 	unary("Erf", func(c *Context, x, _, dY *graph.Value) *graph.Value {
-		return c.Mul(dY, c.Scale(c.Op("Exp", c.Neg(c.Mul(x, x))), 2/math.Sqrt(math.Pi)))
+		return c.Mul(dY, c.Op("Exp", c.Sub(c.Num(math.Log(2/math.Sqrt(math.Pi))), c.Mul(x, x))))
 	})
 	// Y = sin X:  dX = dY·cos X
 	unary("Sin", func(c *Context, x, _, dY *graph.Value) *graph.Value { return c.Mul(dY, c.Op("Cos", x)) })
@@ -36,6 +36,16 @@ func init() {
 	unary("Cos", func(c *Context, x, _, dY *graph.Value) *graph.Value { return c.Neg(c.Mul(dY, c.Op("Sin", x))) })
 	// Y = X:  dX = dY
 	unary("Identity", func(_ *Context, _, _, dY *graph.Value) *graph.Value { return dY })
-	// Y = X, converted:  dX = dY, converted back
-	unary("Cast", func(c *Context, x, _, dY *graph.Value) *graph.Value { return c.CastTo(x.DType, dY) })
+	// Y = X, converted:  dX = dY, converted back. What CastLike takes its type from has no gradient.
+	register("", "Cast", 1, castBack)
+	register("", "CastLike", 15, castBack)
+}
+
+func castBack(c *Context) []*graph.Value {
+	return c.Grads(func(i int) *graph.Value {
+		if i == 1 {
+			return c.ZerosLike(c.In(1))
+		}
+		return c.CastTo(c.In(0).DType, c.DY())
+	})
 }

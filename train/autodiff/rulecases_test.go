@@ -40,6 +40,7 @@ var elementwiseCases = []ruleCase{
 	{opsets: "13", inputs: "x float[a,3]", body: "y = Cos(x)"},
 	{opsets: "13", inputs: "x float[]", body: "y = Identity(x)"},
 	{opsets: "13", inputs: "x float[a,3]", body: "d = Cast(x) {to=11}; e = Mul(d, d); y = Cast(e) {to=1}"},
+	{opsets: "15", inputs: "x float[a,3], u double[1]", body: "d = CastLike(x, u); e = Mul(d, d); f = Mul(e, u); y = CastLike(f, x)"},
 	{opsets: "11 16", inputs: "m bool[a,1], x float[a,3], z float[]", body: "y = Where(m, x, z)"},
 	{opsets: "16", inputs: "m bool[b,3], x float[3], z float[a,b,3]", body: "y = Where(m, x, z)"},
 	{opsets: "13", inputs: "x float[a,3]", body: "init lo float[] = [-0.5]; init hi float[] = [0.4]; y = Clip(x, lo, hi)"},

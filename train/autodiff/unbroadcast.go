@@ -11,7 +11,8 @@ import (
 // computed when the graph runs.
 func (c *Context) unbroadcast(dX, x *graph.Value) *graph.Value {
 	if dX.Shape == nil {
-		return c.Typed(dX, x.DType, x.Shape.Clone())
+		dX.Shape = x.Shape.Clone()
+		return dX
 	}
 	p, err := planSum(dX.Shape, x.Shape)
 	if err != nil {

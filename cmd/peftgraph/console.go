@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+)
+
+// A console is where a command tells its user what happens: results go to out, progress and remarks to err.
+type console struct {
+	out, err io.Writer
+	json     bool
+	quiet    bool
+	terminal bool
+}
+
+func newConsole(c *cli.Context) *console {
+	f, isFile := c.App.ErrWriter.(*os.File)
+	return &console{out: c.App.Writer, err: c.App.ErrWriter, json: c.Bool("json"), quiet: c.Bool("quiet"),
+		terminal: isFile && term.IsTerminal(int(f.Fd()))}
+}
+
+// outputFlags are the flags of every command with a result.
+func outputFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print no progress"},
+	}
+}
+
+// note tells the user something in passing.
+func (o *console) note(format string, args ...any) {
+	if !o.quiet {
+		fmt.Fprintf(o.err, format+"\n", args...)
+	}
+}
+
+// result prints a value as JSON, or calls text.
+func (o *console) result(v any, text func(w io.Writer)) error {
+	if !o.json {
+		text(o.out)
+		return nil
+	}
+	e := json.NewEncoder(o.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// A bar shows how far a long step is: a progress bar on a terminal, a line every few seconds elsewhere.
+type bar struct {
+	o        *console
+	what     string
+	bar      *progressbar.ProgressBar
+	last     time.Time
+	lastDone int64
+}
+
+// plainEvery is the least time between two lines of progress where there is no terminal.
+const plainEvery = 10 * time.Second
+
+func (o *console) bar(what string, isBytes bool) *bar {
+	b := &bar{o: o, what: what, last: time.Now()}
+	if o.terminal && !o.quiet {
+		b.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(o.err), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowCount(), progressbar.OptionShowBytes(isBytes), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(), progressbar.OptionUseANSICodes(true))
+	}
+	return b
+}
+
+// at says that done of total (−1 while unknown) is finished; detail stands behind the description.
+func (b *bar) at(done, total int64, detail string) {
+	switch {
+	case b.o.quiet:
+	case b.bar != nil:
+		if b.bar.GetMax64() != total {
+			b.bar.ChangeMax64(total)
+		}
+		b.bar.Describe(b.what + detail)
+		_ = b.bar.Set64(done)
+	case time.Since(b.last) >= plainEvery:
+		b.last = time.Now()
+		if total > 0 {
+			b.o.note("%s: %d of %d%s", b.what, done, total, detail)
+		} else {
+			b.o.note("%s: %d%s", b.what, done, detail)
+		}
+	}
+}
+
+// end takes the bar off the terminal.
+func (b *bar) end() {
+	if b.bar != nil {
+		_ = b.bar.Finish()
+		_ = b.bar.Clear()
+	}
+}

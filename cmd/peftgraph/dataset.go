@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+const dataCategory = "Data"
+
+// dataFlags say how labelled text is read.
+func dataFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "format", Usage: "format of the data files: " + strings.Join(data.Formats(), ", ") + " (default: by the extension)", Category: dataCategory},
+		&cli.StringFlag{Name: "text-column", Usage: "the text's column, by name or number from 1 (default: found by its name)", Category: dataCategory},
+		&cli.StringFlag{Name: "pair-column", Usage: "the second text's column; - for none", Category: dataCategory},
+		&cli.StringFlag{Name: "label-column", Usage: "the label's column", Category: dataCategory},
+		&cli.BoolFlag{Name: "no-header", Usage: "the first row is data", Category: dataCategory},
+		&cli.BoolFlag{Name: "latin1", Usage: "the files are in ISO 8859-1, not UTF-8", Category: dataCategory},
+	}
+}
+
+func dataOptions(c *cli.Context) data.Options {
+	return data.Options{Format: c.String("format"), TextColumn: c.String("text-column"), PairColumn: c.String("pair-column"),
+		LabelColumn: c.String("label-column"), NoHeader: c.Bool("no-header"), Latin1: c.Bool("latin1")}
+}
+
+// A reader turns data files into what a model is fed.
+type reader struct {
+	o         *console
+	tokenizer *data.Tokenizer
+	maxLength int
+}
+
+// newReader loads a tokenizer and checks that it belongs to the model: every id needs a row in the word embeddings.
+func newReader(o *console, path string, maxLength, vocab, positions int) (*reader, error) {
+	t, err := data.LoadTokenizer(path)
+	if err != nil {
+		return nil, err
+	}
+	if vocab > 0 && t.VocabSize() > vocab {
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the model's vocabulary %d: it belongs to another model", path, t.VocabSize(), vocab)
+	}
+	if positions > 0 && maxLength > positions {
+		return nil, usagef("--max-length %d: the model has %d positions", maxLength, positions)
+	}
+	return &reader{o, t, maxLength}, nil
+}
+
+// positions returns how many tokens the model can take.
+func positions(enc *models.Encoder) int { return enc.MaxPositions - enc.PositionOffset }
+
+// dataset encodes a set and attaches its labels for the task.
+func (r *reader) dataset(set *data.Set, task inject.Task) (*data.Dataset, error) {
+	d := data.NewDataset(r.tokenizer, set.Examples, r.maxLength)
+	if d.Truncated > 0 {
+		r.o.note("%s: %d of %d texts are longer than %d tokens and were cut", set.Path, d.Truncated, len(set.Examples), r.maxLength)
+	}
+	if set.LabelColumn == "" || task.Type == "" {
+		return d, nil
+	}
+	t, err := train.NewTask(task.Type)
+	if err != nil {
+		return nil, err
+	}
+	if t.LabelType == graph.Float {
+		d.Scores, err = set.Scores()
+		return d, err
+	}
+	classes, err := data.NewLabels(task.Labels)
+	if err != nil {
+		return nil, err
+	}
+	d.Labels, err = classes.IDs(set)
+	return d, err
+}

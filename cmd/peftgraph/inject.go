@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+func injectCommand() *cli.Command {
+	flags := append(methodFlags(),
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the model to write; beside MODEL.onnx unless --self-contained (default: MODEL.<methods>.onnx)"},
+		&cli.BoolFlag{Name: "self-contained", Usage: "write one whole file instead of a small one that refers to MODEL.onnx"})
+	return &cli.Command{
+		Name:      "inject",
+		Usage:     "add a method's trainable parameters and a head to a model",
+		ArgsUsage: "MODEL.onnx",
+		Flags:     append(flags, outputFlags()...),
+		Action: func(c *cli.Context) error {
+			path, err := onePath(c, "model")
+			if err != nil {
+				return err
+			}
+			return runInject(c, newConsole(c), path)
+		},
+	}
+}
+
+func runInject(c *cli.Context, o *console, path string) error {
+	labels, err := injectLabels(c)
+	if err != nil {
+		return err
+	}
+	enc, err := loadEncoder(path)
+	if err != nil {
+		return err
+	}
+	base := enc.Params().Total()
+	plan, err := injectInto(c, enc, labels)
+	if err != nil {
+		return err
+	}
+	out := c.String("output")
+	if out == "" {
+		out = defaultOutput(path, plan)
+	}
+	opt := onnxfile.Options{Weights: onnxfile.Reference}
+	if c.Bool("self-contained") {
+		opt.Weights = onnxfile.SelfContained
+	}
+	if err := onnxfile.Save(enc.Graph, out, opt); err != nil {
+		return err
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		return err
+	}
+	v := struct {
+		Output     string       `json:"output"`
+		Bytes      int64        `json:"bytes"`
+		Parameters int          `json:"trainable_parameters"`
+		Share      float64      `json:"trainable_share"`
+		Plan       *inject.Plan `json:"plan"`
+	}{out, info.Size(), plan.Parameters(), float64(plan.Parameters()) / float64(base), plan}
+	return o.result(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s, %s bytes", out, planText(plan, base), thousands(int(info.Size())))
+		if opt.Weights == onnxfile.Reference {
+			fmt.Fprintf(w, "; the base's weights stay in %s", filepath.Base(path))
+		}
+		fmt.Fprintln(w)
+	})
+}
+
+// injectLabels checks the labels before anything is loaded: a head for unnamed classes can't be right by chance.
+func injectLabels(c *cli.Context) ([]string, error) {
+	labels := labelsFrom(c)
+	if c.String("task") != "classification" {
+		if labels != nil {
+			return nil, usagef("--labels: a %s task has no classes", c.String("task"))
+		}
+		return nil, nil
+	}
+	if labels == nil {
+		return nil, usagef("--labels: name the classes in the order of the logits, such as --labels neg,pos (or --task none for no head)")
+	}
+	if _, err := data.NewLabels(labels); err != nil {
+		return nil, usagef("--labels: %v", err)
+	}
+	return labels, nil
+}
+
+// defaultOutput is model.lora.onnx for model.onnx.
+func defaultOutput(path string, p *inject.Plan) string {
+	stem := strings.TrimSuffix(path, filepath.Ext(path))
+	for _, m := range p.Methods {
+		stem += "." + m.Name
+	}
+	if len(p.Methods) == 0 {
+		stem += ".head"
+	}
+	return stem + ".onnx"
+}

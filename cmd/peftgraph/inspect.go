@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+)
+
+func inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "say what a model is: architecture, sizes, inputs, targets, trainable parameters per method",
+		ArgsUsage: "MODEL.onnx",
+		Flags:     outputFlags(),
+		Action: func(c *cli.Context) error {
+			path, err := onePath(c, "model")
+			if err != nil {
+				return err
+			}
+			return inspect(newConsole(c), path)
+		},
+	}
+}
+
+// inspection is the JSON form of what inspect prints.
+type inspection struct {
+	Path         string         `json:"path"`
+	Family       string         `json:"family"`
+	Layers       int            `json:"layers"`
+	Hidden       int            `json:"hidden"`
+	Heads        int            `json:"heads"`
+	Intermediate int            `json:"intermediate"`
+	Vocab        int            `json:"vocab"`
+	MaxPositions int            `json:"max_positions"`
+	Activation   string         `json:"activation"`
+	Opset        int64          `json:"opset"`
+	Producer     string         `json:"producer,omitempty"`
+	Nodes        int            `json:"nodes"`
+	Parameters   int64          `json:"parameters"`
+	Inputs       []string       `json:"inputs"`
+	Outputs      []string       `json:"outputs"`
+	Pooler       bool           `json:"pooler"`
+	Classifier   int            `json:"classifier_outputs,omitempty"`
+	Targets      []string       `json:"targets"`
+	Methods      map[string]int `json:"trainable_by_method,omitempty"`
+	Plan         *inject.Plan   `json:"plan,omitempty"`
+}
+
+func inspect(o *console, path string) error {
+	enc, err := loadEncoder(path)
+	if err != nil {
+		return err
+	}
+	g := enc.Graph
+	in := inspection{Path: path, Family: enc.Family, Layers: len(enc.Layers), Hidden: enc.Hidden, Heads: enc.Heads, Intermediate: enc.Intermediate,
+		Vocab: enc.Vocab, MaxPositions: enc.MaxPositions, Activation: enc.Activation, Opset: g.Opset(), Producer: g.Producer, Nodes: len(g.Nodes()),
+		Parameters: enc.Params().Total(), Inputs: described(g.Inputs()), Outputs: described(g.Outputs()), Pooler: enc.Pooler != nil, Targets: enc.Targets()}
+	if enc.Classifier != nil {
+		in.Classifier = enc.Classifier.Out
+	}
+	if in.Plan, err = planOf(g); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if in.Plan == nil {
+		in.Methods = parametersByMethod(enc)
+	}
+	return o.result(in, func(w io.Writer) { in.print(w) })
+}
+
+func described(vs []*graph.Value) []string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = fmt.Sprintf("%s %s%s", v.Name(), v.DType, v.Shape)
+	}
+	return out
+}
+
+// parametersByMethod injects each method with its defaults into a copy and counts.
+func parametersByMethod(enc *models.Encoder) map[string]int {
+	out := map[string]int{}
+	for _, name := range inject.Names() {
+		copied, err := models.Recognise(enc.Graph.Clone())
+		if err != nil {
+			continue
+		}
+		m, err := inject.New(name)
+		if err != nil {
+			continue
+		}
+		if plan, err := inject.Inject(copied, []inject.Method{m}, inject.Options{}); err == nil {
+			out[name] = plan.Parameters()
+		}
+	}
+	return out
+}
+
+func (in inspection) print(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	row := func(k string, format string, args ...any) {
+		fmt.Fprintf(t, "%s\t%s\n", k, fmt.Sprintf(format, args...))
+	}
+	row("model", "%s", in.Path)
+	row("family", "%s", in.Family)
+	row("layers", "%d, hidden %d, heads %d, intermediate %d, %s", in.Layers, in.Hidden, in.Heads, in.Intermediate, in.Activation)
+	row("vocabulary", "%d tokens, %d positions", in.Vocab, in.MaxPositions)
+	row("parameters", "%s", thousands(int(in.Parameters)))
+	row("graph", "opset %d, %d nodes, written by %s", in.Opset, in.Nodes, orUnknown(in.Producer))
+	for _, v := range in.Inputs {
+		row("input", "%s", v)
+	}
+	for _, v := range in.Outputs {
+		row("output", "%s", v)
+	}
+	row("head", "%s", in.headText())
+	row("targets", "%s", strings.Join(in.Targets, ", "))
+	for _, name := range inject.Names() {
+		if n, ok := in.Methods[name]; ok {
+			row(name, "%s trainable with its defaults (%.2f %%): %s", thousands(n), 100*float64(n)/float64(in.Parameters), inject.Summary(name))
+		}
+	}
+	if in.Plan != nil {
+		row("injected", "%s", planText(in.Plan, in.Parameters))
+	}
+}
+
+func (in inspection) headText() string {
+	switch {
+	case in.Classifier > 0:
+		return fmt.Sprintf("a classifier with %d outputs", in.Classifier)
+	case in.Pooler:
+		return "a pooler, no classifier"
+	}
+	return "none"
+}
+
+// planText describes an injection in one line.
+func planText(p *inject.Plan, base int64) string {
+	var names []string
+	for _, m := range p.Methods {
+		names = append(names, m.Name)
+	}
+	text := fmt.Sprintf("%s, %s trainable parameters (%.2f %%)", strings.Join(names, "+"), thousands(p.Parameters()), 100*float64(p.Parameters())/float64(base))
+	if p.Task.Type != "" {
+		text += fmt.Sprintf(", %s head on %s", p.Task.Type, p.Head.Kind)
+	}
+	if len(p.Task.Labels) > 0 {
+		text += " for " + strings.Join(p.Task.Labels, ", ")
+	}
+	return text
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "an unknown exporter"
+	}
+	return s
+}
+
+// thousands writes 109482240 as 109,482,240.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

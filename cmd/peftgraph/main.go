@@ -1,0 +1,136 @@
+// Peftgraph fine-tunes BERT-family ONNX models with LoRA and other parameter-efficient methods, without Python: it injects
+// trainable parameters into a graph, trains them on a stock onnxruntime, and exports deployable graphs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	goruntime "runtime/debug"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/train"
+)
+
+// Exit statuses, listed in the help.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitDiffers     = 3
+	exitInterrupted = 130
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := doMain(ctx, stop, os.Args, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// doMain runs one command line and returns its exit status. stop is called once ctx is cancelled, so that a second Ctrl-C
+// ends the process at once.
+func doMain(ctx context.Context, stop func(), args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(stderr, "peftgraph: internal error: %v\n  this is a bug; run again with PEFTGRAPH_TRACE=1 and report what it prints\n", r)
+			if os.Getenv("PEFTGRAPH_TRACE") != "" {
+				fmt.Fprintf(stderr, "%s\n", goruntime.Stack())
+			}
+			status = exitFailure
+		}
+	}()
+	context.AfterFunc(ctx, stop)
+	app := newApp(stdin, stdout, stderr)
+	return exitStatus(app.RunContext(ctx, reorder(app, args)), stderr)
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
+	app := &cli.App{
+		Name:                   "peftgraph",
+		Usage:                  "fine-tune BERT-family ONNX models with LoRA and friends, on a stock onnxruntime",
+		Version:                version(),
+		Description:            "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the compared outputs differ, 130 interrupted.",
+		Reader:                 stdin,
+		Writer:                 stdout,
+		ErrWriter:              stderr,
+		HideHelpCommand:        true,
+		UseShortOptionHandling: false,
+		Commands: []*cli.Command{
+			inspectCommand(), injectCommand(), trainCommand(), evalCommand(), predictCommand(), exportCommand(),
+			verifyCommand(), gradcheckCommand(), runtimeCommand(), pullCommand(),
+		},
+		ExitErrHandler: func(*cli.Context, error) {}, // exitStatus prints errors, once
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usageError{err.Error()} },
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("%q is no command of peftgraph; see peftgraph --help", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	for _, cmd := range app.Commands {
+		finish(cmd)
+	}
+	return app
+}
+
+// finish gives a command, and its own, what all share.
+func finish(cmd *cli.Command) {
+	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usageError{err.Error()} }
+	cmd.HideHelpCommand = true
+	for _, sub := range cmd.Subcommands {
+		finish(sub)
+	}
+}
+
+func version() string {
+	info, ok := goruntime.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "0.1.0-dev"
+	}
+	return info.Main.Version
+}
+
+// A usageError is a command line that can't be understood.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// A differsError says that a comparison went past its threshold.
+type differsError struct{ text string }
+
+func (e differsError) Error() string { return e.text }
+
+// exitStatus prints an error with what to try, and returns the status that goes with it.
+func exitStatus(err error, stderr io.Writer) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "peftgraph: %v\n", err)
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		fmt.Fprintf(stderr, "  try: %s\n", hinted.Hint())
+	}
+	var (
+		usage       usageError
+		differs     differsError
+		interrupted *train.InterruptedError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &differs):
+		return exitDiffers
+	case errors.As(err, &interrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailure
+}

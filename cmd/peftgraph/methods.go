@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/train"
+)
+
+const methodCategory = "Method"
+
+// methodFlags derives the flags from the registry of methods: a new method's settings appear here by themselves.
+func methodFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; may be given several times", Category: methodCategory},
+		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory},
+		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
+		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: fmt.Sprintf("what the classifier reads: %v", inject.HeadKinds()), Category: methodCategory},
+		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory},
+		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of the initial values and of the order of the examples", Category: methodCategory},
+	}
+	usages, order := map[string][]string{}, []string{}
+	isBool := map[string]bool{}
+	for _, name := range inject.Names() {
+		m, err := inject.New(name)
+		if err != nil {
+			panic(err) // a registered method can't be unknown
+		}
+		for _, s := range inject.Settings(m) {
+			if usages[s.Flag] == nil {
+				order = append(order, s.Flag)
+			}
+			text := name + ": " + s.Usage
+			if s.Default != "" && !s.IsBool {
+				text += " (default: " + s.Default + ")"
+			}
+			usages[s.Flag] = append(usages[s.Flag], text)
+			isBool[s.Flag] = s.IsBool
+		}
+	}
+	for _, flag := range order {
+		usage := strings.Join(usages[flag], "; ")
+		if isBool[flag] {
+			flags = append(flags, &cli.BoolFlag{Name: flag, Usage: usage, Category: methodCategory})
+		} else {
+			flags = append(flags, &cli.StringFlag{Name: flag, Usage: usage, Category: methodCategory})
+		}
+	}
+	return flags
+}
+
+func methodList() string {
+	var parts []string
+	for _, name := range inject.Names() {
+		parts = append(parts, name+" ("+inject.Summary(name)+")")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// methodsFrom builds the methods that the flags ask for. A setting that none of them has is an error.
+func methodsFrom(c *cli.Context) ([]inject.Method, error) {
+	var ms []inject.Method
+	for _, name := range c.StringSlice("method") {
+		m, err := inject.New(name)
+		if err != nil {
+			return nil, usagef("--method: %v", err)
+		}
+		ms = append(ms, m)
+	}
+	for _, f := range methodFlags() {
+		name := f.Names()[0]
+		if !c.IsSet(name) || notASetting[name] {
+			continue
+		}
+		taken := false
+		for _, m := range ms {
+			ok, err := inject.Set(m, name, fmt.Sprint(c.Value(name)))
+			if err != nil {
+				return nil, usagef("%v", err)
+			}
+			taken = taken || ok
+		}
+		if !taken {
+			return nil, usagef("--%s: no method given has this setting", name)
+		}
+	}
+	return ms, nil
+}
+
+// notASetting are the flags of methodFlags that belong to injection as a whole.
+var notASetting = map[string]bool{"method": true, "task": true, "labels": true, "head": true, "head-dropout": true, "seed": true}
+
+// labelsFrom splits --labels.
+func labelsFrom(c *cli.Context) []string {
+	if c.String("labels") == "" {
+		return nil
+	}
+	parts := strings.Split(c.String("labels"), ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}
+
+// injectInto injects what the flags ask for; labels are the classes where the task has any.
+func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.Plan, error) {
+	ms, err := methodsFrom(c)
+	if err != nil {
+		return nil, err
+	}
+	fingerprint, err := onnxfile.Fingerprint(enc.Graph)
+	if err != nil {
+		return nil, err
+	}
+	opt := inject.Options{Head: inject.HeadKind(c.String("head")), HeadDrop: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Base: fingerprint}
+	if name := c.String("task"); name != "none" {
+		if _, err := train.NewTask(name); err != nil {
+			return nil, usagef("--task: %v", err)
+		}
+		opt.Task = inject.Task{Type: name, Labels: labels}
+	}
+	return inject.Inject(enc, ms, opt)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/runtime"
+)
+
+// onePath returns the command's only positional argument.
+func onePath(c *cli.Context, what string) (string, error) {
+	if c.NArg() != 1 {
+		return "", usagef("%s: want one %s, got %d arguments; see peftgraph %s --help", c.Command.Name, what, c.NArg(), c.Command.Name)
+	}
+	return c.Args().First(), nil
+}
+
+// loadEncoder loads a model and recognises it.
+func loadEncoder(path string) (*models.Encoder, error) {
+	g, err := onnxfile.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	enc, err := models.Recognise(g)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return enc, nil
+}
+
+// runtimeFlags choose the library and the provider.
+func runtimeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "provider", Value: "auto", Usage: "where to compute: cpu, cuda or auto", Category: "Runtime"},
+		&cli.IntFlag{Name: "threads", Usage: "threads one operator may use; 0 is one per physical core", Category: "Runtime"},
+		ortLibFlag(),
+	}
+}
+
+func ortLibFlag() cli.Flag {
+	return &cli.StringFlag{Name: "ort-lib", Usage: "the libonnxruntime to use (also " + runtime.EnvLibrary + ")", Category: "Runtime"}
+}
+
+// An engine is the runtime a command computes with.
+type engine struct {
+	*runtime.Runtime
+	provider string
+	threads  int
+}
+
+// openEngine finds the library, installing it on a machine that has none, and loads it.
+func openEngine(ctx context.Context, c *cli.Context, o *console) (*engine, error) {
+	lib, err := runtime.Find(c.String("ort-lib"))
+	if errors.Is(err, runtime.ErrNotFound) {
+		o.note("no onnxruntime library on this machine yet: installing it (peftgraph runtime install)")
+		lib, err = install(ctx, o, runtime.InstallOptions{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	rt, err := runtime.Open(lib)
+	if err != nil {
+		return nil, err
+	}
+	return &engine{rt, c.String("provider"), c.Int("threads")}, nil
+}
+
+// session gives a graph to onnxruntime. Weights that lie in files stay there, mapped: g is described by a few hundred
+// kilobytes that refer to them.
+func (e *engine) session(ctx context.Context, name string, g *graph.Graph) (*runtime.Session, error) {
+	dir := weightsDir(g)
+	model, err := onnxfile.Marshal(g, onnxfile.Options{Weights: onnxfile.Reference, Dir: dir, InlineOutside: true})
+	if err != nil {
+		return nil, err
+	}
+	return e.NewSession(ctx, model, runtime.Options{Name: name, Provider: e.provider, Threads: e.threads, ExternalDir: dir,
+		DisablePrepacking: true, DisableOptimizers: []string{"SkipLayerNormFusion"}})
+}
+
+// weightsDir returns the folder that holds most of the weights' bytes.
+func weightsDir(g *graph.Graph) string {
+	bytes := map[string]int64{}
+	best := "."
+	for _, v := range g.Initializers() {
+		if ref := v.Init().Ref(); ref != nil {
+			d := filepath.Dir(ref.File.Path())
+			if bytes[d] += ref.Length; bytes[d] > bytes[best] {
+				best = d
+			}
+		}
+	}
+	return best
+}
+
+// planOf returns the plan of an injected model, or nil for a model without one.
+func planOf(g *graph.Graph) (*inject.Plan, error) {
+	p, err := inject.ReadPlan(g)
+	var none *inject.NoPlanError
+	if errors.As(err, &none) {
+		return nil, nil
+	}
+	return p, err
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/optim"
+)
+
+func optimizerUsage() string { return "one of " + strings.Join(optim.Names(), ", ") }
+
+func scheduleUsage() string {
+	return "how the learning rate falls after the warm-up: " + strings.Join(optim.ScheduleNames(), ", ")
+}
+
+// injectedModel loads the model that a run was trained on, or the one at path when it isn't empty, and injects what the
+// run's plan says when the file is the base. Another base is refused.
+func injectedModel(run *train.Run, path string) (*models.Encoder, error) {
+	var err error
+	if path == "" {
+		if path, err = run.ModelPath(); err != nil {
+			return nil, err
+		}
+	}
+	enc, plan, err := loadInjected(path)
+	if err != nil {
+		return nil, err
+	}
+	if plan == nil {
+		if plan, err = reinject(enc, run.Plan, path); err != nil {
+			return nil, err
+		}
+	}
+	if !reflect.DeepEqual(plan, run.Plan) {
+		return nil, fmt.Errorf("%s: its plan is not the one that %s was trained with", path, run.Dir)
+	}
+	return enc, nil
+}
+
+// reinject repeats the injection of a plan: with the same base, settings and seed it gives the same plan.
+func reinject(enc *models.Encoder, p *inject.Plan, path string) (*inject.Plan, error) {
+	fingerprint, err := onnxfile.Fingerprint(enc.Graph)
+	if err != nil {
+		return nil, err
+	}
+	if fingerprint != p.Base {
+		return nil, fmt.Errorf("%s: another model than the one the adapter was trained on (fingerprint %.12s, want %.12s)", path, fingerprint, p.Base)
+	}
+	var ms []inject.Method
+	for _, a := range p.Methods {
+		m, err := p.Method(a.Name)
+		if err != nil {
+			return nil, err
+		}
+		ms = append(ms, m)
+	}
+	return inject.Inject(enc, ms, inject.Options{Task: p.Task, Head: p.Head.Kind, HeadDrop: p.Head.Dropout, Seed: p.Seed, Base: p.Base})
+}
+
+// trainedModel is injectedModel with the run's trained values in it.
+func trainedModel(run *train.Run, path string) (*models.Encoder, error) {
+	enc, err := injectedModel(run, path)
+	if err != nil {
+		return nil, err
+	}
+	values, err := run.Adapter()
+	if err != nil {
+		return nil, err
+	}
+	return enc, run.Plan.SetValues(enc.Graph, values)
+}
+
+// columns returns the reader's options that a run was trained with.
+func columns(run *train.Run) data.Options {
+	return data.Options{Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair, LabelColumn: run.Data.Label, NoHeader: !run.Data.Header}
+}
+
+// metricsText is ", accuracy 0.9123, f1 0.9001".
+func metricsText(m map[string]float64) string {
+	var sb strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		fmt.Fprintf(&sb, ", %s %.4f", k, m[k])
+	}
+	return sb.String()
+}

@@ -1,0 +1,219 @@
+package autodiff
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/graph/shape"
+)
+
+func parsed(t *testing.T, text string) *graph.Graph {
+	t.Helper()
+	g := graphtest.MustParse(t, text)
+	if err := shape.Infer(g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func gradients(g *graph.Graph, wrt ...string) ([]*graph.Value, error) {
+	var vs []*graph.Value
+	for _, w := range wrt {
+		vs = append(vs, g.Value(w))
+	}
+	return Gradients(g, g.Value("loss"), vs, Options{})
+}
+
+// What a gradient graph looks like: names are deterministic, the frozen weight is read in place, equal names get numbers.
+func TestEmittedText(t *testing.T) {
+	g := parsed(t, `graph "linear" (x float[batch,sequence,4], v float[3]) => (loss)
+		opset 21
+		init w float[4,3]
+		p = MatMul(x, w) "/dense/MatMul"
+		y = Add(p, v) "/dense/Add"
+		loss = ReduceSum(y) {keepdims=0} "loss"
+	`)
+	grads, err := gradients(g, "x", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.SetOutputs(g.Value("loss"), grads[0], grads[1])
+	if err := g.Check(); err != nil {
+		t.Fatal(err)
+	}
+	graphtest.Golden(t, "testdata/linear.golden", g.String())
+}
+
+func TestNoRuleNamesNodeAndTrainable(t *testing.T) {
+	g := parsed(t, `graph "g" (x float[2,3], w float[3]) => (loss)
+		opset 21
+		h = Mul(x, w) "scale"
+		y = Celu(h) "act/Celu"
+		loss = ReduceSum(y) {keepdims=0}
+	`)
+	_, err := gradients(g, "w")
+	var missing *NoRuleError
+	if !errors.As(err, &missing) {
+		t.Fatalf("error %v, want a NoRuleError", err)
+	}
+	if missing.Op != "Celu" || missing.Opset != 21 || !slices.Equal(missing.Path, []string{"w", "h"}) || missing.Hint() == "" {
+		t.Errorf("%+v", missing)
+	}
+	for _, part := range []string{`Celu "act/Celu"`, `"w"`, "ai.onnx-21"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q lacks %s", err, part)
+		}
+	}
+}
+
+// A missing rule matters only on a path from a trainable value.
+func TestMissingRuleOffThePath(t *testing.T) {
+	g := parsed(t, `graph "g" (x float[2,3], w float[3]) => (loss)
+		opset 21
+		h = Celu(x)
+		y = Mul(h, w)
+		dead = Celu(y)
+		loss = ReduceSum(y) {keepdims=0}
+	`)
+	if _, err := gradients(g, "w"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	const text = `graph "g" (x float[2,3], w float[3], i int64[2]) => (loss)
+		opset 21
+		init axes int64[1] = [1]
+		y = Mul(x, w) "mul"
+		away = Neg(w) "away"
+		f = Floor(w) "floor"
+		z = Add(y, f) "add"
+		vector = ReduceSum(z, axes) {keepdims=0}
+		loss = ReduceSum(z) {keepdims=0}
+	`
+	for _, c := range []struct{ loss, wrt, want string }{
+		{"loss", "away", `"away" float[3]: the loss "loss" does not depend on it`},
+		{"loss", "i", "want a float value"},
+		{"loss", "missing", "want a float value"},
+		{"vector", "w", "want one float element"},
+		{"i", "w", "want one float element"},
+		{"x", "w", "want one float element"},
+	} {
+		g := parsed(t, text)
+		_, err := Gradients(g, g.Value(c.loss), []*graph.Value{g.Value(c.wrt)}, Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s by %s: error %v, want one that says %s", c.loss, c.wrt, err, c.want)
+		}
+	}
+}
+
+func TestRuleBugsAreFound(t *testing.T) {
+	defer delete(registry, key{"", "Celu"})
+	for want, rule := range map[string]Rule{
+		"bug in the rule for Celu: 2 gradients for the 1 inputs":   func(c *Context) []*graph.Value { return []*graph.Value{c.DY(), c.DY()} },
+		"bug in the rule for Celu: no gradient for input 0":        func(*Context) []*graph.Value { return []*graph.Value{nil} },
+		"bug in the rule for Celu: the gradient of input 0":        func(c *Context) []*graph.Value { return c.First(c.CastTo(graph.Double, c.DY())) },
+		"contradicts itself: shape: node Transpose \"grad/y/Trans": func(c *Context) []*graph.Value { return c.First(c.Permute(c.Neg(c.DY()), []int64{1, 0})) },
+	} {
+		registry[key{"", "Celu"}] = []entry{{1, rule}}
+		g := parsed(t, `graph "g" (x float[2,3]) => (loss)
+			opset 21
+			y = Celu(x)
+			loss = ReduceSum(y) {keepdims=0}
+		`)
+		if _, err := gradients(g, "x"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that says %q", err, want)
+		}
+	}
+}
+
+func TestRegisterRefusesDuplicates(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a second rule for Add was accepted")
+		}
+	}()
+	register("", "Add", 1, nil)
+}
+
+func TestNewestRuleThatHolds(t *testing.T) {
+	for opset, want := range map[int64]int64{11: 1, 12: 1, 13: 13, 21: 13} {
+		if e, ok := find(&graph.Node{Op: "Softmax"}, opset); !ok || e.since != want {
+			t.Errorf("opset %d: rule since %d, want %d", opset, e.since, want)
+		}
+	}
+	if _, ok := find(&graph.Node{Op: "Gelu"}, 19); ok {
+		t.Error("Gelu has a rule before the operator exists")
+	}
+}
+
+// Ties are shared evenly, so that the gradients of equal inputs add up to dY.
+func TestTies(t *testing.T) {
+	g := parsed(t, `graph "g" (x float[3], z float[3]) => (loss)
+		opset 21
+		m = Max(x, z)
+		a = ReduceSum(m) {keepdims=0}
+		r = ReduceMax(x) {keepdims=0}
+		loss = Add(a, r)
+	`)
+	checkValues(t, g, map[string][]float64{"x": {1, 2, 2}, "z": {1, 3, 0}},
+		map[string][]float64{"x": {.5, .5, 1.5}, "z": {.5, 1, 0}})
+}
+
+// The parameters may be results of nodes, and what produces them is left alone.
+func TestIntermediateParameters(t *testing.T) {
+	g := parsed(t, `graph "g" (theta float[4], x float[2]) => (loss)
+		opset 21
+		init sizes int64[2] = [2,2]
+		a, b = Split(theta, sizes) {axis=0} "split"
+		p = Mul(a, x)
+		q = Mul(p, b)
+		loss = ReduceSum(q) {keepdims=0}
+	`)
+	checkValues(t, g, map[string][]float64{"theta": {1, 2, 3, 4}, "x": {5, 6}},
+		map[string][]float64{"a": {15, 24}, "b": {5, 12}})
+	for _, n := range g.Nodes() {
+		if strings.HasPrefix(n.Name, "grad/split") {
+			t.Errorf("%s differentiates what lies below the parameters", n)
+		}
+	}
+}
+
+// checkValues compares the gradients with respect to want's keys.
+func checkValues(t *testing.T, g *graph.Graph, in, want map[string][]float64) {
+	t.Helper()
+	feeds := map[string]*graph.Tensor{}
+	for name, x := range in {
+		feeds[name] = graph.TensorOf(nil, x)
+	}
+	var names, fetches []string
+	for name := range want {
+		names = append(names, name)
+	}
+	grads, err := gradients(g, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range grads {
+		fetches = append(fetches, d.Name())
+	}
+	p, err := refeval.New(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Run(context.Background(), feeds, fetches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		if err := graphtest.Differ(got[i], graph.TensorOf(nil, want[name]), 1e-12, 1e-12); err != nil {
+			t.Errorf("gradient of %q: %v", name, err)
+		}
+	}
+}

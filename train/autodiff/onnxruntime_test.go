@@ -1,0 +1,166 @@
+package autodiff
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/runtime"
+	"github.com/peftgraph/peftgraph/runtime/runtimetest"
+	"github.com/peftgraph/peftgraph/train/autodiff/gradcheck"
+)
+
+// session loads g into onnxruntime with the given values as outputs.
+func session(r *runtime.Runtime, g *graph.Graph, outputs []*graph.Value, level string) (*runtime.Session, error) {
+	for _, o := range outputs {
+		if !o.IsOutput() {
+			g.AddOutput(o)
+		}
+	}
+	model, err := onnxfile.Marshal(g, onnxfile.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return r.NewSession(context.Background(), model, runtime.Options{OptLevel: level, Threads: 1})
+}
+
+// declared converts feeds to the element types that the graph declares.
+func declared(g *graph.Graph, feeds map[string]*graph.Tensor) (map[string]*graph.Tensor, error) {
+	out := map[string]*graph.Tensor{}
+	for name, t := range feeds {
+		if v := g.Value(name); v.DType.IsFloat() {
+			x, err := t.Float64s()
+			if err != nil {
+				return nil, err
+			}
+			t = graph.FloatTensor(v.DType, t.Dims, x)
+		}
+		out[name] = t
+	}
+	return out, nil
+}
+
+// compare runs the gradients of one case through onnxruntime in the graph's own types and through refeval.
+func (c ruleCase) compare(r *runtime.Runtime, opset, level string, opt Options) error {
+	g, err := c.graph(opset)
+	if err != nil {
+		return err
+	}
+	grads, err := Gradients(g, g.Value("loss"), c.wrt(g), opt)
+	if err != nil {
+		return err
+	}
+	// One gradient may be the same value as another, or as an input of the graph.
+	b := g.Build("result")
+	var names []string
+	for i, d := range grads {
+		grads[i] = b.Typed(b.Op("Identity", d), d.DType, d.Shape.Clone())
+		names = append(names, grads[i].Name())
+	}
+	s, err := session(r, g, grads, level)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	p, err := refeval.New(g)
+	if err != nil {
+		return err
+	}
+	for _, sizes := range sizeSets {
+		feeds, err := c.feeds(p, g, sizes)
+		if err != nil {
+			return err
+		}
+		if feeds, err = declared(g, feeds); err != nil {
+			return err
+		}
+		want, err := p.Run(context.Background(), feeds, names)
+		if err != nil {
+			return err
+		}
+		got, err := s.Run(context.Background(), feeds, names)
+		if err != nil {
+			return fmt.Errorf("%v: %w", sizes, err)
+		}
+		for i := range want {
+			if err := graphtest.Differ(got[i], want[i], 1e-4, 1e-5); err != nil {
+				return fmt.Errorf("%v: %s: %w", sizes, names[i], err)
+			}
+		}
+	}
+	return nil
+}
+
+// noKernel is an operator that has a rule, for graphs that are rewritten before they run, and no kernel in onnxruntime 1.30.
+const noKernel = "= Swish("
+
+// TestRulesOnONNXRuntime runs what every rule emits in single precision on stock onnxruntime.
+func TestRulesOnONNXRuntime(t *testing.T) {
+	r := runtimetest.Open(t)
+	for _, c := range ruleCases {
+		for _, opset := range strings.Fields(c.opsets) {
+			t.Run(opset+" "+c.String(), func(t *testing.T) {
+				if strings.Contains(c.body, noKernel) {
+					return
+				}
+				for _, level := range []string{"disable", "all"} {
+					for _, fused := range []bool{false, true} {
+						if err := c.compare(r, opset, level, Options{FusedMatMul: fused}); err != nil {
+							t.Fatalf("level %s, fused %v: %v", level, fused, err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestBERTOnONNXRuntime compares a whole model's gradient in single precision with refeval's in double, and with differences
+// of the loss that onnxruntime itself computes.
+func TestBERTOnONNXRuntime(t *testing.T) {
+	r := runtimetest.Open(t)
+	for _, opt := range []Options{{}, {FusedMatMul: true}} {
+		g, params := bert(t, tiny(2), 0, 1)
+		grads, err := Gradients(g, g.Value("loss"), params, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loss, flat := g.Value("loss"), concatFlat(g, grads)
+		s, err := session(r, g, []*graph.Value{loss, flat}, "extended")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		p, err := refeval.New(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		feeds, err := declared(g, bertFeeds(3, 5, tiny(2).params(2)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]string{"theta": flat.Name()}
+		results, err := gradcheck.Check(context.Background(), s, feeds, loss.Name(), names, gradcheck.Options{Directions: 8, Step: 5e-2})
+		if err != nil || results[0].RelErr > 1e-3 {
+			t.Errorf("%+v: %v %+v", opt, err, results)
+		}
+		fetches := []string{loss.Name(), flat.Name()}
+		want, err := p.Run(context.Background(), feeds, fetches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Run(context.Background(), feeds, fetches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range fetches {
+			graphtest.Close(t, got[i], want[i], 1e-3, 1e-6)
+		}
+		t.Logf("%+v: along 8 directions, relative error %.1e", opt, results[0].RelErr)
+	}
+}

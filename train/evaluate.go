@@ -1,0 +1,91 @@
+package train
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+// A Predictor computes logits with a graph that has the model's inputs and its logits output.
+type Predictor struct {
+	Exec           Executor
+	Graph          *graph.Graph // declares the inputs
+	Plan           *inject.Plan
+	PositionOffset int // position id of the first token, for models with a position input
+	// Params, where the graph has [ParamsInput], are the flat parameters to use.
+	Params []float32
+}
+
+// Predict returns the logits of every example in the data set's order, [examples, outputs]. progress, when set, is told how
+// many examples are done.
+func (p *Predictor) Predict(ctx context.Context, d *data.Dataset, batchSize int, progress func(done, total int)) (Predictions, error) {
+	outputs := p.Plan.Task.Outputs()
+	out := Predictions{Logits: make([]float32, len(d.Encodings)*outputs), Outputs: outputs, Labels: labels(d)}
+	done := 0
+	for _, indices := range data.EvalOrder(d.Lengths(), batchSize) {
+		if err := ctx.Err(); err != nil {
+			return out, err
+		}
+		b := d.Batch(indices)
+		logits, err := p.batch(ctx, b)
+		if err != nil {
+			return out, err
+		}
+		if len(logits) != b.Size*outputs {
+			return out, fmt.Errorf("train: output %q has %d elements for %d examples and %d outputs", p.Plan.Logits, len(logits), b.Size, outputs)
+		}
+		for row, i := range b.Indices {
+			copy(out.Logits[i*outputs:(i+1)*outputs], logits[row*outputs:(row+1)*outputs])
+		}
+		if done += b.Size; progress != nil {
+			progress(done, len(d.Encodings))
+		}
+	}
+	return out, nil
+}
+
+func (p *Predictor) batch(ctx context.Context, b *data.Batch) ([]float32, error) {
+	feeds, err := tokenFeeds(p.Graph, p.Plan.Inputs, p.PositionOffset, b)
+	if err != nil {
+		return nil, err
+	}
+	if p.Params != nil {
+		feeds[ParamsInput] = graph.TensorOf(nil, p.Params)
+	}
+	res, err := p.Exec.Run(ctx, feeds, []string{p.Plan.Logits})
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return float32s(res[0])
+}
+
+// float32s reads a tensor of either floating type: the reference evaluator computes in float64.
+func float32s(t *graph.Tensor) ([]float32, error) {
+	if t.DType == graph.Float {
+		return graph.Data[float32](t)
+	}
+	wide, err := graph.Data[float64](t)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	out := make([]float32, len(wide))
+	for i, v := range wide {
+		out[i] = float32(v)
+	}
+	return out, nil
+}
+
+// labels returns the data set's labels or scores; nil when it has neither.
+func labels(d *data.Dataset) []float64 {
+	var out []float64
+	for _, l := range d.Labels {
+		out = append(out, float64(l))
+	}
+	for _, s := range d.Scores {
+		out = append(out, float64(s))
+	}
+	return out
+}

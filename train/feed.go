@@ -1,0 +1,119 @@
+package train
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+// tokenFeeds returns the model's own inputs for a batch, in the integer types that g declares.
+func tokenFeeds(g *graph.Graph, in inject.Inputs, positionOffset int, b *data.Batch) (map[string]*graph.Tensor, error) {
+	dims := []int64{int64(b.Size), int64(b.Length)}
+	feeds := map[string]*graph.Tensor{}
+	positions := func() []int64 {
+		out := make([]int64, b.Size*b.Length)
+		for i := range out {
+			out[i] = int64(i%b.Length + positionOffset)
+		}
+		return out
+	}
+	for _, v := range g.Inputs() {
+		var ids []int64
+		switch v.Name() {
+		case in.IDs:
+			ids = b.InputIDs
+		case in.Mask:
+			ids = b.AttentionMask
+		case in.TokenType:
+			ids = b.TokenTypeIDs
+		case in.Position:
+			ids = positions()
+		default:
+			if v.Init() != nil || isOwn(v.Name()) {
+				continue
+			}
+			return nil, fmt.Errorf("train: the model's input %s is none of ids, mask, token types and positions: nothing can be fed to it", v)
+		}
+		t, err := integers(v, dims, ids)
+		if err != nil {
+			return nil, err
+		}
+		feeds[v.Name()] = t
+	}
+	return feeds, nil
+}
+
+// isOwn reports whether an input is the training graph's own.
+func isOwn(name string) bool { return len(name) > 6 && name[:6] == "train/" }
+
+func integers(v *graph.Value, dims, ids []int64) (*graph.Tensor, error) {
+	switch v.DType {
+	case graph.Int64:
+		return graph.TensorOf(dims, ids), nil
+	case graph.Int32:
+		return graph.TensorOf(dims, convert[int32](ids)), nil
+	case graph.Float:
+		return graph.TensorOf(dims, convert[float32](ids)), nil
+	}
+	return nil, fmt.Errorf("train: the model's input %s: ids are fed as int64, int32 or float", v)
+}
+
+func convert[T int32 | float32](ids []int64) []T {
+	out := make([]T, len(ids))
+	for i, id := range ids {
+		out[i] = T(id)
+	}
+	return out
+}
+
+// labelFeed returns the batch's labels in the task's type.
+func (t Task) labelFeed(b *data.Batch) (*graph.Tensor, error) {
+	switch {
+	case t.LabelType == graph.Int64 && len(b.Labels) == b.Size:
+		return graph.TensorOf(nil, b.Labels), nil
+	case t.LabelType == graph.Float && len(b.Scores) == b.Size:
+		return graph.TensorOf(nil, b.Scores), nil
+	}
+	return nil, fmt.Errorf("train: task %q: the data set has no labels for it", t.Name)
+}
+
+// maskFeeds draws the dropout masks of one batch. They depend on the seed, the batch's number and the mask only.
+func (s *StepGraph) maskFeeds(feeds map[string]*graph.Tensor, b *data.Batch, seed, batch uint64) error {
+	ids := s.Graph.Value(s.Plan.Inputs.IDs).Shape
+	var wg sync.WaitGroup
+	for i, m := range s.Masks {
+		dims, err := m.Sizes(ids, b.Size, b.Length)
+		if err != nil {
+			return err
+		}
+		n := int64(1)
+		for _, d := range dims {
+			n *= d
+		}
+		keep := make([]bool, n)
+		feeds[m.Input] = graph.TensorOf(dims, keep)
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			draw(keep, m.Rate, rand.NewPCG(seed, batch<<16|uint64(i)))
+		}()
+	}
+	wg.Wait()
+	return nil
+}
+
+// draw sets each element to true with probability 1−rate, to 16 bits: four elements a random number.
+func draw(keep []bool, rate float64, src *rand.PCG) {
+	limit := uint64(rate * (1 << 16))
+	for i := 0; i < len(keep); i += 4 {
+		r := src.Uint64()
+		for k := i; k < min(i+4, len(keep)); k++ {
+			keep[k] = r&0xffff >= limit
+			r >>= 16
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/atomicfile"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/format"
+)
+
+// The files of a run folder beside the adapter's own.
+const (
+	runFile        = "peftgraph.json"
+	metricsFile    = "metrics.jsonl"
+	checkpointFile = "checkpoint.safetensors"
+)
+
+// RunVersion is the version of a run folder's layout.
+const RunVersion = 1
+
+// A Run is a run folder: the best adapter in Hugging Face PEFT's layout, what it was trained from and with, the metrics as
+// JSON lines, and the checkpoint that resuming needs.
+type Run struct {
+	Dir string `json:"-"`
+
+	Version   int          `json:"version"`
+	Model     string       `json:"model"`          // the base or injected model, relative to the folder
+	ModelAt   string       `json:"model_absolute"` // the same, absolute, for when the folder was moved
+	Tokenizer string       `json:"tokenizer"`      // relative to the folder
+	MaxLength int          `json:"max_length"`
+	Data      DataColumns  `json:"data"`
+	Settings  Settings     `json:"settings"`
+	Plan      *inject.Plan `json:"plan"`
+	// TrainFile and EvalFile are what the run was trained and judged on, absolute.
+	TrainFile string             `json:"train_file"`
+	EvalFile  string             `json:"eval_file,omitempty"`
+	BestEpoch int                `json:"best_epoch,omitempty"`
+	Best      map[string]float64 `json:"best,omitempty"`
+	Finished  bool               `json:"finished"`
+}
+
+// DataColumns says how the data files were read, so that evaluation reads alike.
+type DataColumns struct {
+	Format string `json:"format,omitempty"`
+	Text   string `json:"text,omitempty"`
+	Pair   string `json:"pair,omitempty"`
+	Label  string `json:"label,omitempty"`
+	Header bool   `json:"header"`
+}
+
+// NewRun makes a run folder. A folder that holds a run already is refused.
+func NewRun(dir string) (*Run, error) {
+	if _, err := os.Stat(filepath.Join(dir, runFile)); err == nil {
+		return nil, &RunExistsError{dir}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return &Run{Dir: dir, Version: RunVersion}, nil
+}
+
+// RunExistsError says that a folder holds a run already.
+type RunExistsError struct{ Dir string }
+
+func (e *RunExistsError) Error() string { return fmt.Sprintf("train: %s holds a run already", e.Dir) }
+
+// Hint says what to try.
+func (e *RunExistsError) Hint() string {
+	return "continue it with --resume, or give another folder with -o"
+}
+
+// OpenRun reads a run folder.
+func OpenRun(dir string) (*Run, error) {
+	text, err := os.ReadFile(filepath.Join(dir, runFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("train: %s is not a run folder: it has no %s", dir, runFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	r := &Run{Dir: dir}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("train: %s: %w", filepath.Join(dir, runFile), err)
+	}
+	if r.Version != RunVersion || r.Plan == nil {
+		return nil, fmt.Errorf("train: %s: version %d; this peftgraph reads version %d", filepath.Join(dir, runFile), r.Version, RunVersion)
+	}
+	return r, nil
+}
+
+// Write saves the run's own file.
+func (r *Run) Write() error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return atomicfile.WriteBytes(filepath.Join(r.Dir, runFile), append(text, '\n'))
+}
+
+// SetModel remembers where the model is.
+func (r *Run) SetModel(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	dir, err := filepath.Abs(r.Dir)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	r.ModelAt = abs
+	if r.Model, err = filepath.Rel(dir, abs); err != nil {
+		r.Model = abs
+	}
+	return nil
+}
+
+// ModelPath returns the model's path: relative to the folder when it is there, else where it was.
+func (r *Run) ModelPath() (string, error) {
+	for _, p := range []string{filepath.Join(r.Dir, r.Model), r.ModelAt} {
+		if _, err := os.Stat(p); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("train: %s: the model it was trained on is neither at %s nor at %s: name it with --model", r.Dir, filepath.Join(r.Dir, r.Model), r.ModelAt)
+}
+
+// TakeTokenizer copies the tokenizer's file into the folder, so that the folder is enough to predict.
+func (r *Run) TakeTokenizer(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	r.Tokenizer = filepath.Base(path)
+	return atomicfile.WriteBytes(filepath.Join(r.Dir, r.Tokenizer), data)
+}
+
+// TokenizerPath returns where the run's tokenizer is.
+func (r *Run) TokenizerPath() string { return filepath.Join(r.Dir, r.Tokenizer) }
+
+// SaveAdapter writes the best parameters.
+func (r *Run) SaveAdapter(s State) error {
+	f, err := format.For(r.Plan)
+	if err != nil {
+		return err
+	}
+	return f.Save(r.Dir, r.Plan, NewLayout(r.Plan).Tensors(s.Best))
+}
+
+// Adapter reads the best parameters by trainable name.
+func (r *Run) Adapter() (map[string]*graph.Tensor, error) {
+	f, err := format.For(r.Plan)
+	if err != nil {
+		return nil, err
+	}
+	a, err := f.Load(r.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("train: %s has no adapter yet: %w", r.Dir, err)
+	}
+	return a.Bind(r.Plan)
+}
+
+// SaveCheckpoint writes what [Run.Checkpoint] reads.
+func (r *Run) SaveCheckpoint(s State) error {
+	return SaveState(filepath.Join(r.Dir, checkpointFile), s, r.Settings)
+}
+
+// Checkpoint reads the state to resume from.
+func (r *Run) Checkpoint() (State, error) {
+	s, settings, err := LoadState(filepath.Join(r.Dir, checkpointFile))
+	if err != nil {
+		return s, err
+	}
+	if settings != r.Settings {
+		return s, fmt.Errorf("train: %s: the checkpoint was made with other settings than %s says", r.Dir, runFile)
+	}
+	return s, nil
+}
+
+// Metrics opens the metrics file for appending; lines after the given step, left by a run that was killed, are cut off.
+func (r *Run) Metrics(after int) (io.WriteCloser, error) {
+	path := filepath.Join(r.Dir, metricsFile)
+	keep, err := linesUpTo(path, after)
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.WriteBytes(path, keep); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return f, nil
+}
+
+func linesUpTo(path string, step int) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) || step == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	defer f.Close()
+	var keep []byte
+	for d := json.NewDecoder(f); ; {
+		var line json.RawMessage
+		var e Event
+		if d.Decode(&line) != nil || json.Unmarshal(line, &e) != nil || e.Step > step {
+			return keep, nil
+		}
+		keep = append(append(keep, line...), '\n')
+	}
+}
