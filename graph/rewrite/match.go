@@ -13,12 +13,21 @@ type matcher struct {
 	*pass
 	cluster []*graph.Node
 	failure error
+	depth   int // the size of the cluster when failure was recorded
 }
 
 func (p *pass) match() *matcher { return &matcher{pass: p} }
 
-// fail records why the match ended at n; of several attempts the one that came furthest is the one to show.
+// fail records why an attempt ended at n; of several attempts the one that came furthest is the one to show.
 func (m *matcher) fail(n *graph.Node, format string, args ...any) bool {
+	if m.failure == nil || len(m.cluster) > m.depth {
+		m.failure, m.depth = m.miss(n, format, args...), len(m.cluster)
+	}
+	return false
+}
+
+// refuse records why a cluster that has the pattern's form is left alone all the same.
+func (m *matcher) refuse(n *graph.Node, format string, args ...any) bool {
 	m.failure = m.miss(n, format, args...)
 	return false
 }
@@ -99,11 +108,11 @@ func (m *matcher) closed(out *graph.Value) bool {
 				continue
 			}
 			if o.IsOutput() {
-				return m.fail(n, "%q is an output of the graph", o.Name())
+				return m.refuse(n, "%q is an output of the graph", o.Name())
 			}
 			for _, u := range o.Uses() {
 				if !slices.Contains(m.cluster, u.Node) {
-					return m.fail(u.Node, "%q, inside of the pattern, is read here", o.Name())
+					return m.refuse(u.Node, "%q, inside of the pattern, is read here", o.Name())
 				}
 			}
 		}

@@ -86,10 +86,10 @@ func (m *matcher) emitNorm(ok bool, root *graph.Node, f norm) error {
 func (m *matcher) vectors(root *graph.Node, f norm) bool {
 	for _, v := range []*graph.Value{f.scale, f.bias} {
 		if v.Shape.Rank() != 1 || f.x.Shape.Rank() < 1 || !v.Shape[0].Same(f.x.Shape[f.x.Shape.Rank()-1]) {
-			return m.fail(root, "%s is no vector over the last axis of %s", v, f.x)
+			return m.refuse(root, "%s is no vector over the last axis of %s", v, f.x)
 		}
 		if v.DType != f.x.DType || f.x.DType != root.Output(0).DType {
-			return m.fail(root, "%s, %s and %s differ in type", v, f.x, root.Output(0))
+			return m.refuse(root, "%s, %s and %s differ in type", v, f.x, root.Output(0))
 		}
 	}
 	return true
