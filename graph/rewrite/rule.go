@@ -90,9 +90,9 @@ type stage struct {
 var stages = []stage{
 	{[]string{"split-skip-layer-norm", "standard-gelu", "split-attention"},
 		"first, so that fused files look like the others to all that follows"},
+	{[]string{"static-cast-like"}, "before anything that asks what a result depends on"},
 	{[]string{"drop-no-op"}, "before patterns, which know neither Identity nor Cast to the same type"},
 	{[]string{"fold-constant"}, "before patterns, which look for constants such as the 0.5 of GELU"},
-	{[]string{"static-cast-like"}, "after folding, which needs no detour for constants"},
 	{[]string{"drop-no-op"}, "again: a Reshape or Expand is seen to change nothing once its target is folded"},
 	{[]string{"static-reshape"}, "after folding, which leaves only targets that depend on the batch"},
 	{[]string{"fuse-layer-norm", "fuse-layer-norm-tf"}, "on primitive nodes; independent of GELU"},

@@ -38,7 +38,10 @@ func (c *Context) unbroadcast(dX, x *graph.Value) *graph.Value {
 			sum = c.ReshapeLike(sum, x)
 		}
 	}
-	return c.Typed(sum, x.DType, x.Shape.Clone())
+	if sum != nil {
+		sum.Shape = x.Shape.Clone()
+	}
+	return sum
 }
 
 // A sumPlan says how to sum a tensor to a shape that broadcasts to its own.
