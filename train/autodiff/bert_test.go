@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -153,13 +154,18 @@ func bertFeeds(batch, sequence, theta int64) map[string]*graph.Tensor {
 }
 
 // concatFlat joins the gradients to one flat vector, as the trainer does.
-func concatFlat(g *graph.Graph, grads []*graph.Value) *graph.Value {
+func concatFlat(t testing.TB, g *graph.Graph, grads []*graph.Value) *graph.Value {
+	t.Helper()
 	b := g.Build("flat")
 	flat := make([]*graph.Value, len(grads))
 	for i, d := range grads {
 		flat[i] = b.Op("Reshape", d, b.Ints(-1))
 	}
-	return b.With(graph.IntAttr("axis", 0)).Op("Concat", flat...)
+	v := b.With(graph.IntAttr("axis", 0)).Op("Concat", flat...)
+	if err := errors.Join(b.Err(), shape.Infer(g)); err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 func TestBERTWithLoRA(t *testing.T) {
@@ -169,7 +175,7 @@ func TestBERTWithLoRA(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		flat := concatFlat(g, grads)
+		flat := concatFlat(t, g, grads)
 		if err := g.Check(); err != nil {
 			t.Fatal(err)
 		}

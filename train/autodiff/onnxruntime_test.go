@@ -3,6 +3,7 @@ package autodiff
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -130,7 +131,7 @@ func TestBERTOnONNXRuntime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		loss, flat := g.Value("loss"), concatFlat(g, grads)
+		loss, flat := g.Value("loss"), concatFlat(t, g, grads)
 		s, err := session(r, g, []*graph.Value{loss, flat}, "extended")
 		if err != nil {
 			t.Fatal(err)
@@ -163,4 +164,53 @@ func TestBERTOnONNXRuntime(t *testing.T) {
 		}
 		t.Logf("%+v: along 8 directions, relative error %.1e", opt, results[0].RelErr)
 	}
+}
+
+// With a mask drawn by the forward pass the gradient is dY·mask/(1 − ratio), and in inference mode it is dY.
+func TestDropoutUsesTheForwardsMask(t *testing.T) {
+	r := runtimetest.Open(t)
+	for _, training := range []bool{true, false} {
+		g := parsed(t, `graph "g" (x float[200], training bool[]) => (loss)
+			opset 21
+			init ratio float[] = [0.25]
+			y = Dropout(x, ratio, training) {seed=7} "drop"
+			loss = ReduceSum(y) {keepdims=0}
+		`)
+		grads, err := gradients(g, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := session(r, g, []*graph.Value{g.Value("y"), grads[0]}, "extended")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		feeds := map[string]*graph.Tensor{"x": graphtest.Rand(1, graph.Float, []int64{200}, 1, 2), "training": graph.Scalar(training)}
+		out, err := s.Run(context.Background(), feeds, []string{"y", grads[0].Name()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, y, dX := floats(t, feeds["x"]), floats(t, out[0]), floats(t, out[1])
+		dropped := 0
+		for i := range x {
+			if y[i] == 0 {
+				dropped++
+			}
+			if math.Abs(dX[i]*x[i]-y[i]) > 1e-5 {
+				t.Fatalf("element %d: y %v of x %v, gradient %v", i, y[i], x[i], dX[i])
+			}
+		}
+		if training && (dropped < 25 || dropped > 75) || !training && dropped != 0 {
+			t.Errorf("training %v: %d of 200 elements dropped", training, dropped)
+		}
+	}
+}
+
+func floats(t *testing.T, x *graph.Tensor) []float64 {
+	t.Helper()
+	f, err := x.Float64s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
