@@ -90,6 +90,30 @@ func RaiseOpset(g *graph.Graph, to int64) (int, error) {
 	return len(work), nil
 }
 
+// lowerOpset declares an older version for a graph whose operators all mean the same there, and reports whether it did.
+// Only declarations change: onnxruntime's random operators, for one, have CPU kernels up to version 21 and not above.
+func lowerOpset(g *graph.Graph, to int64) bool {
+	from := g.Opset()
+	if from <= to || from > schemaLast {
+		return false
+	}
+	for _, n := range g.Nodes() {
+		if n.Domain != "" {
+			continue
+		}
+		if len(n.Subgraphs()) > 0 {
+			return false
+		}
+		for _, r := range schemas[n.Op] {
+			if r.since > to && r.since <= from && r.change != types {
+				return false
+			}
+		}
+	}
+	g.Opsets[""] = to
+	return true
+}
+
 // irVersion is the version of the file format that came with an operator set, as the ONNX versioning table has it.
 func irVersion(opset int64) int64 {
 	table := []struct{ opset, ir int64 }{{23, 11}, {21, 10}, {19, 9}, {15, 8}, {12, 7}, {11, 6}, {10, 5}, {9, 4}}

@@ -13,7 +13,8 @@ import (
 
 // Options say what [Canonical] must leave alone. The zero value is the form for inference with constant weights.
 type Options struct {
-	// Opset is the version of ai.onnx to raise the graph to, [DefaultOpset] if 0. A newer graph stays as it is.
+	// Opset is the version of ai.onnx to bring the graph to, [DefaultOpset] if 0. A newer graph stays at its version if it
+	// uses anything that the older one lacks.
 	Opset int64
 	// Variable says which initializers change between runs, such as trainables: nothing that depends on them is folded.
 	Variable func(*graph.Value) bool
@@ -87,6 +88,7 @@ type stage struct {
 	why   string // why it stands where it stands
 }
 
+// stages are run in order, and again from the first as long as one of them changed something.
 var stages = []stage{
 	{[]string{"split-skip-layer-norm", "standard-gelu", "split-attention"},
 		"first, so that fused files look like the others to all that follows"},
@@ -97,6 +99,7 @@ var stages = []stage{
 	{[]string{"static-reshape"}, "after folding, which leaves only targets that depend on the batch"},
 	{[]string{"fuse-layer-norm", "fuse-layer-norm-tf"}, "on primitive nodes; independent of GELU"},
 	{[]string{"fuse-gelu", "fuse-gelu-tanh"}, "on primitive nodes; independent of LayerNorm"},
+	{[]string{"direct-transpose", "merge-transposes", "merge-scales"}, "after static-reshape, which tells shapes apart"},
 	{[]string{"untranspose-weight"}, "last: it reads weights that folding has shown to be constant"},
 }
 
@@ -132,14 +135,28 @@ func canonical(p *pass) (Report, error) {
 		return report, err
 	}
 	count(report, "raise-opset", raised)
-	for _, s := range stages {
-		if err := p.run(s, report); err != nil {
-			return report, err
+	for done := -1; done != report.total(); {
+		done = report.total()
+		for _, s := range stages {
+			if err := p.run(s, report); err != nil {
+				return report, err
+			}
 		}
 	}
 	nodes, _ := g.Prune()
 	count(report, "prune", nodes)
+	if lowerOpset(g, opts.Opset) {
+		report["lower-opset"]++
+	}
 	return report, shape.Infer(g)
+}
+
+func (r Report) total() int {
+	sum := 0
+	for _, n := range r {
+		sum += n
+	}
+	return sum
 }
 
 func count(r Report, name string, n int) {

@@ -20,7 +20,7 @@ d = CastLike(i, s) "d"
 p = Mul(s, d) "p"
 q = Add(p, d) "q"
 y = Mul(x, q) "y"
-`, want: "Mul", report: "fold-constant 6"},
+`, want: "Mul", report: "fold-constant 6, static-cast-like 1"},
 		{name: "a size that inference knows", text: head + `init two int64[] = [2]
 init half double[] = [-0.5]
 s = Shape(x) "s"

@@ -1,0 +1,21 @@
+package rewrite
+
+import "testing"
+
+func TestUntransposeWeight(t *testing.T) {
+	const cube = `graph "t" (x double[batch,sequence,4]) => (y double[batch,sequence,3])
+opset 21
+init W double[3,4]
+w = Transpose(W) {perm=[1,0]} "w"
+y = MatMul(x, w) "y"
+`
+	matrix := edit(cube, "(x double[batch,sequence,4])", "(x double[batch,4])", "y double[batch,sequence,3]", "y double[batch,3]")
+	runCases(t, []rewriteCase{
+		{name: "a matrix", text: matrix, want: "Gemm", report: "untranspose-weight 1"},
+		{name: "the default order of axes", text: edit(matrix, " {perm=[1,0]}", ""), want: "Gemm"},
+		{name: "a batch of matrices", text: cube, opts: Options{Contrib: true}, want: "FusedMatMul"},
+		{name: "plain ONNX", text: cube, want: "Transpose MatMul", rule: "untranspose-weight", root: "y", miss: "operators outside of ai.onnx are not allowed"},
+		{name: "no constant", text: edit(matrix, "(x double[batch,4])", "(x double[batch,4], W double[3,4])", "init W double[3,4]\n", ""),
+			want: "Transpose MatMul", rule: "untranspose-weight", root: "y", miss: "is no constant matrix"},
+	})
+}
