@@ -46,7 +46,7 @@ func (m *matcher) scores(softmax *graph.Node) (*scored, *NotRecognisedError) {
 
 func (s *scored) walk(v *graph.Value) *NotRecognisedError {
 	v = strip(v)
-	n := v.Producer()
+	n := producer(v)
 	switch {
 	case n.Is("MatMul") && tensorOf(strip(n.Input(0))) == nil && !isWeight(n.Input(1)):
 		s.product = n
@@ -142,12 +142,12 @@ func contextStep(v *graph.Value) (*graph.Node, *NotRecognisedError) {
 	for _, n := range dataUsers(v) {
 		switch {
 		case n.Is("MatMul") && n.Input(0) == v,
-			n.Is("Where") && n.Input(2) == v && strip(n.Input(0)).Producer().Is("IsNaN"),
+			n.Is("Where") && n.Input(2) == v && producer(strip(n.Input(0))).Is("IsNaN"),
 			handedOn(n.Output(0)) == v:
 			return n, nil
 		}
 	}
-	return nil, refuse(v.Producer(), "its probabilities are not multiplied with values")
+	return nil, refuse(producer(v), "its probabilities are not multiplied with values")
 }
 
 // attendFused reads ai.onnx's Attention(Q, K, V, mask), opset 23.
@@ -184,7 +184,7 @@ func (m *matcher) project(l *Layer, q, k, v *graph.Value, keyOrder string) *NotR
 	in := origin(query.linear.Input)
 	for _, p := range []*headPath{key, value} {
 		if other := origin(p.linear.Input); other != in {
-			return refuse(p.linear.Nodes[0], "the %s is projected from %q, the query from %q: cross-attention", p.role, other.Name(), in.Name())
+			return refuse(p.linear.Nodes[0], "the %s is projected from %s, the query from %s: cross-attention", p.role, other, in)
 		}
 	}
 	for _, p := range []struct {
@@ -244,7 +244,7 @@ func (m *matcher) headPath(v *graph.Value, role string) (*headPath, *NotRecognis
 			}
 			return p, nil
 		}
-		n, up := v.Producer(), handedOn(v)
+		n, up := producer(v), handedOn(v)
 		switch {
 		case up != nil:
 		case rearranges(n):
@@ -276,12 +276,12 @@ func unscaled(n *graph.Node) *graph.Value {
 
 // notProjected explains why v does not lead up to a linear map of its own.
 func (m *matcher) notProjected(v *graph.Value, role string) *NotRecognisedError {
-	n := v.Producer()
+	n := producer(v)
 	if n.Is("Split", "Slice", "Gather") && m.linearOf[origin(n.Input(0))] != nil {
 		return refuse(n, "query, key and value come from one fused projection (GPT-2 style)")
 	}
 	if n == nil {
-		return refuse(nil, "the %s is %q, which no linear map computes", role, v.Name())
+		return refuse(nil, "the %s is %s, which no linear map computes", role, v)
 	}
 	if n.Is("MatMul", "Gemm") {
 		return refuse(n, "the %s is not projected by a constant weight matrix", role)

@@ -23,14 +23,14 @@ func (m *matcher) embed(e *Encoder) *NotRecognisedError {
 		first = origin(l.Input)
 	}
 	norm := m.normOf[first]
-	if n := first.Producer(); norm == nil && n != nil && n.Op == "EmbedLayerNormalization" {
-		return refuse(n, "the embeddings are fused into one onnxruntime operator").hint(unfused)
+	if n := producer(first); norm == nil && n != nil && n.Op == "EmbedLayerNormalization" {
+		return refuse(n, "the embeddings are fused into one onnxruntime operator")
 	}
 	if norm == nil {
-		return refuse(first.Producer(), "no LayerNorm of embeddings comes before the first layer")
+		return refuse(producer(first), "no LayerNorm of embeddings comes before the first layer")
 	}
 	if norm.Skip != nil || norm.Input == nil {
-		return refuse(norm.Nodes[0], "the embeddings' sum is fused into their LayerNorm").hint(unfused)
+		return refuse(norm.Nodes[0], "the embeddings' sum is fused into their LayerNorm")
 	}
 	e.Embeddings.Norm = *norm
 	found, constants, why := terms(norm.Input)
@@ -49,7 +49,7 @@ func terms(v *graph.Value) (found []*lookup, constants int, why *NotRecognisedEr
 	if tensorOf(v) != nil {
 		return nil, 1, nil
 	}
-	n := v.Producer()
+	n := producer(v)
 	if n.Is("Add", "Sum") {
 		for _, in := range n.Inputs() {
 			f, c, why := terms(in)
@@ -64,7 +64,7 @@ func terms(v *graph.Value) (found []*lookup, constants int, why *NotRecognisedEr
 		return []*lookup{l}, 0, nil
 	}
 	if n == nil {
-		return nil, 0, refuse(nil, "the graph is fed embeddings, %q, instead of token ids", v.Name())
+		return nil, 0, refuse(nil, "the graph is fed embeddings, %s, instead of token ids", v)
 	}
 	return nil, 0, refuse(n, "it is neither a lookup in a constant table nor a constant")
 }
@@ -73,7 +73,7 @@ func terms(v *graph.Value) (found []*lookup, constants int, why *NotRecognisedEr
 func lookupOf(v *graph.Value) *lookup {
 	l := &lookup{out: v}
 	for {
-		n := v.Producer()
+		n := producer(v)
 		switch {
 		case rearranges(n) && !n.Is("Transpose"), n.Is("Expand"), handedOn(v) != nil:
 			v = n.Input(0)
@@ -152,7 +152,7 @@ func positionOffset(indices *graph.Value) int {
 	if !countsTokens(indices) {
 		return 0
 	}
-	if _, padding, ok := splitAdd(strip(indices).Producer()); ok {
+	if _, padding, ok := splitAdd(producer(strip(indices))); ok {
 		return int(padding) + 1
 	}
 	return 1
@@ -163,11 +163,11 @@ func countsTokens(v *graph.Value) bool {
 	seen := map[*graph.Value]bool{}
 	var visit func(*graph.Value) bool
 	visit = func(v *graph.Value) bool {
-		if v == nil || seen[v] || v.Producer() == nil {
+		if seen[v] || producer(v) == nil {
 			return false
 		}
 		seen[v] = true
-		return v.Producer().Is("CumSum") || slices.ContainsFunc(v.Producer().Inputs(), visit)
+		return producer(v).Is("CumSum") || slices.ContainsFunc(producer(v).Inputs(), visit)
 	}
 	return visit(v)
 }

@@ -32,9 +32,17 @@ func refuse(n *graph.Node, format string, args ...any) *NotRecognisedError {
 	return &NotRecognisedError{Node: n, Why: fmt.Sprintf(format, args...)}
 }
 
+const unfused = "export without onnxruntime's optimizer and its attention fusion; optimize the graph after training instead"
+
+// contrib is the domain of onnxruntime's own operators.
+const contrib = "com.microsoft"
+
 func (e *NotRecognisedError) during(stage string) *NotRecognisedError {
 	if e.Stage == "" {
 		e.Stage = stage
+	}
+	if e.Hint == "" && e.Node != nil && e.Node.Domain == contrib {
+		e.Hint = unfused
 	}
 	return e
 }

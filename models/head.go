@@ -27,15 +27,12 @@ func (m *matcher) pool(e *Encoder, l *Linear) {
 		e.Pooler, e.Pooled, e.PoolerActivation = l, a[0].out, a[0].name
 		return
 	}
-	for v := l.Output; v != nil; {
-		n := firstUser(v)
-		if name := activationName(n.Output(0), l.Output, nil); name != "" {
-			e.Pooler, e.Pooled, e.PoolerActivation = l, n.Output(0), name
-			return
-		}
-		if v = nil; rearranges(n) || handedOn(n.Output(0)) != nil {
-			v = n.Output(0)
-		}
+	n := firstUser(l.Output)
+	for rearranges(n) || n != nil && handedOn(n.Output(0)) != nil {
+		n = firstUser(n.Output(0))
+	}
+	if name := activationName(n.Output(0), l.Output, nil); name != "" {
+		e.Pooler, e.Pooled, e.PoolerActivation = l, n.Output(0), name
 	}
 }
 
@@ -44,7 +41,7 @@ func (m *matcher) classify(e *Encoder, from []*Linear, task Task) bool {
 	for _, l := range from {
 		for _, out := range m.g.Outputs() {
 			v := origin(out)
-			n := v.Producer()
+			n := producer(v)
 			split := n.Is("Split") || n.Is("Slice", "Gather") && l.Out == 2
 			if split && task == TokenClassification && origin(n.Input(0)) == l.Output {
 				v, task = l.Output, QuestionAnswering
@@ -61,7 +58,7 @@ func (m *matcher) classify(e *Encoder, from []*Linear, task Task) bool {
 // firstToken reports whether v is hidden[:, 0] (or hidden[:, 0:1]).
 func firstToken(v, hidden *graph.Value) bool {
 	v = origin(v)
-	n := v.Producer()
+	n := producer(v)
 	if n == nil || strip(n.Input(0)) != hidden {
 		return false
 	}

@@ -63,7 +63,7 @@ func sumBefore(n *Norm) *sum {
 	if n.Skip != nil {
 		return &sum{n, n.Skip, n.Skip.Input(0), n.Skip.Input(1)}
 	}
-	if add := strip(n.Input).Producer(); add.Is("Add") {
+	if add := producer(strip(n.Input)); add.Is("Add") {
 		return &sum{n, add, add.Input(0), add.Input(1)}
 	}
 	return nil
@@ -119,7 +119,7 @@ func (m *matcher) layer(l *Layer) *NotRecognisedError {
 	}
 	l.OutputNorm, l.Output = *norm, norm.Output
 	if m.activation != "" && m.activation != up.name {
-		return refuse(up.out.Producer(), "its activation is %s, that of the layers before %s", up.name, m.activation)
+		return refuse(producer(up.out), "its activation is %s, that of the layers before %s", up.name, m.activation)
 	}
 	m.activation = up.name
 	return nil
@@ -147,19 +147,20 @@ func (m *matcher) attentionOutput(context *graph.Value) (*Linear, *NotRecognised
 // stepsBetween returns the nodes that rearrange a on its way to b.
 func stepsBetween(a, b *graph.Value) []*graph.Node {
 	var out []*graph.Node
-	for v := b; v != a && v.Producer() != nil; v = v.Producer().Input(0) {
-		if rearranges(v.Producer()) {
-			out = append([]*graph.Node{v.Producer()}, out...)
+	for v := b; v != a && producer(v) != nil; v = producer(v).Input(0) {
+		if rearranges(producer(v)) {
+			out = append([]*graph.Node{producer(v)}, out...)
 		}
 	}
 	return out
 }
 
+// firstUser returns a node that reads v, or nil.
 func firstUser(v *graph.Value) *graph.Node {
 	if users := dataUsers(v); len(users) > 0 {
 		return users[0]
 	}
-	return v.Producer()
+	return nil
 }
 
 // residual returns the LayerNorm of l's output plus skip.
@@ -179,19 +180,22 @@ func (m *matcher) residual(l *Linear, skip *graph.Value, part string) (*Norm, *N
 	if n := m.normOf[skip]; n != nil && n.Input != nil && origin(n.Input) == other {
 		return nil, refuse(s.node, "the residual of the %s skips its LayerNorm: LayerNorm comes before the sublayer (pre-norm)", part)
 	}
-	return nil, refuse(s.node, "the residual of the %s adds %q, not the part's input %q", part, other.Name(), skip.Name())
+	return nil, refuse(s.node, "the residual of the %s adds %s, not the part's input %s", part, other, skip)
 }
 
 // noResidual says what happens to the output of a part that enters no sum before a LayerNorm.
 func (m *matcher) noResidual(l *Linear, part string) *NotRecognisedError {
-	n := firstUser(l.Output)
 	for _, norm := range m.normOf {
 		if norm.Input != nil && origin(norm.Input) == l.Output {
 			return refuse(norm.Nodes[0], "LayerNorm reads the output of the %s alone: the residual connection is missing", part)
 		}
 	}
-	for n != nil && rearranges(n) {
+	n := firstUser(l.Output)
+	for rearranges(n) {
 		n = firstUser(n.Output(0))
+	}
+	if n == nil {
+		return refuse(l.Nodes[len(l.Nodes)-1], "nothing reads the output of the %s", part)
 	}
 	if n.Is("Add") {
 		return refuse(n, "no LayerNorm normalises the sum after the %s", part)

@@ -23,7 +23,7 @@ func findLinears(g *graph.Graph) []*Linear {
 
 func matMulLinear(n *graph.Node) *Linear {
 	w, transposed, ok := weightOf(n.Input(1))
-	if !ok || tensorOf(n.Input(0)) != nil {
+	if !ok || !computes(n) {
 		return nil
 	}
 	return newLinear(n, w, transposed)
@@ -31,7 +31,7 @@ func matMulLinear(n *graph.Node) *Linear {
 
 func gemmLinear(n *graph.Node) *Linear {
 	w, transposed, ok := weightOf(n.Input(1))
-	if !ok || n.Float("alpha", 1) != 1 || n.Int("transA", 0) != 0 {
+	if !ok || !computes(n) || n.Float("alpha", 1) != 1 || n.Int("transA", 0) != 0 {
 		return nil
 	}
 	l := newLinear(n, w, transposed != (n.Int("transB", 0) != 0))
@@ -44,6 +44,11 @@ func gemmLinear(n *graph.Node) *Linear {
 	return l
 }
 
+// computes reports whether n multiplies a value that is no constant.
+func computes(n *graph.Node) bool {
+	return n.Input(0) != nil && tensorOf(n.Input(0)) == nil && n.Output(0) != nil
+}
+
 // weightOf returns the stored matrix behind v and whether it is transposed on the way.
 func weightOf(v *graph.Value) (w *graph.Value, transposed, ok bool) {
 	for {
@@ -51,11 +56,11 @@ func weightOf(v *graph.Value) (w *graph.Value, transposed, ok bool) {
 		if t := tensorOf(v); t != nil {
 			return v, transposed, len(t.Dims) == 2 && t.DType.IsFloat()
 		}
-		if v == nil || !v.Producer().Is("Transpose") {
+		if v == nil || !producer(v).Is("Transpose") {
 			return nil, false, false
 		}
 		transposed = !transposed
-		v = v.Producer().Input(0)
+		v = producer(v).Input(0)
 	}
 }
 
@@ -95,10 +100,10 @@ func (l *Linear) addBias() {
 		case n.Is("Add") && (l.isBias(n.Input(0)) || l.isBias(n.Input(1))):
 			l.setBias(n, reshaped, append(nodes, n))
 			return
-		case n.Domain == "com.microsoft" && (n.Op == "BiasGelu" || n.Op == "FastGelu") && l.isBias(n.Input(1)):
+		case n.Domain == contrib && (n.Op == "BiasGelu" || n.Op == "FastGelu") && l.isBias(n.Input(1)):
 			l.Bias, l.BiasNode = strip(n.Input(1)), n
 			return
-		case n.Domain == "com.microsoft" && n.Op == "SkipLayerNormalization" && n.Input(0) == v && l.isBias(n.Input(4)):
+		case n.Domain == contrib && n.Op == "SkipLayerNormalization" && n.Input(0) == v && l.isBias(n.Input(4)):
 			l.Bias, l.BiasNode = strip(n.Input(4)), n
 			return
 		case n.Is("Reshape"):
@@ -119,7 +124,7 @@ func (l *Linear) setBias(n *graph.Node, reshaped bool, nodes []*graph.Node) {
 		l.Bias = strip(n.Input(1))
 	}
 	l.Output, l.Nodes = n.Output(0), nodes
-	if flatten := l.Input.Producer(); reshaped && flatten.Is("Reshape") {
+	if flatten := producer(l.Input); reshaped && flatten.Is("Reshape") {
 		l.Input = flatten.Input(0)
 		l.Nodes = append([]*graph.Node{flatten}, nodes...)
 	}

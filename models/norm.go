@@ -12,9 +12,10 @@ func findNorms(g *graph.Graph) []*Norm {
 	for _, n := range g.Nodes() {
 		var norm *Norm
 		switch {
+		case n.Output(0) == nil:
 		case n.Is("LayerNormalization"):
 			norm = fusedNorm(n)
-		case n.Domain == "com.microsoft" && n.Op == "SkipLayerNormalization":
+		case n.Domain == contrib && n.Op == "SkipLayerNormalization":
 			norm = skipNorm(n)
 		case n.Is("Sqrt"), n.Is("Pow") && isScalar(n.Input(1), 0.5):
 			norm = decomposedNorm(n)
@@ -59,7 +60,7 @@ func skipNorm(n *graph.Node) *Norm {
 // decomposedNorm matches (x-mean)/√(var+ε)·scale+bias around its square root. The root alone tells x and ε; what the nodes
 // after it compute is compared by value, so that any arrangement of them will do.
 func decomposedNorm(root *graph.Node) *Norm {
-	variance, eps, ok := splitAdd(strip(root.Input(0)).Producer())
+	variance, eps, ok := splitAdd(producer(strip(root.Input(0))))
 	if !ok {
 		return nil
 	}
@@ -92,7 +93,7 @@ func splitAdd(n *graph.Node) (*graph.Value, float64, bool) {
 // meanOf returns x when v is the mean of x over the last axis, else nil.
 func meanOf(v *graph.Value) *graph.Value {
 	v = strip(v)
-	n := v.Producer()
+	n := producer(v)
 	if !n.Is("ReduceMean") || n.Int("keepdims", 1) != 1 {
 		return nil
 	}
@@ -115,11 +116,11 @@ func centred(v *graph.Value) *graph.Value {
 	if v == nil {
 		return nil
 	}
-	n := v.Producer()
+	n := producer(v)
 	if !(n.Is("Pow") && isScalar(n.Input(1), 2)) && !(n.Is("Mul") && strip(n.Input(0)) == strip(n.Input(1))) {
 		return nil
 	}
-	sub := strip(n.Input(0)).Producer()
+	sub := producer(strip(n.Input(0)))
 	if !sub.Is("Sub") {
 		return nil
 	}
@@ -206,10 +207,10 @@ func nodesBetween(x, y *graph.Value) []*graph.Node {
 		if v == x {
 			return true
 		}
-		if v == nil || v.Producer() == nil {
+		if producer(v) == nil {
 			return false
 		}
-		n := v.Producer()
+		n := producer(v)
 		if r, seen := reaches[n]; seen {
 			return r
 		}

@@ -2,7 +2,6 @@ package models
 
 import (
 	"math"
-	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
 )
@@ -25,7 +24,7 @@ func (p *pointwise) eval(v *graph.Value) (float64, bool) {
 	if t := tensorOf(v); t != nil {
 		return constScalar(v)
 	}
-	n := v.Producer()
+	n := producer(v)
 	f := pointwiseOp(n)
 	if f == nil || v.OutputIndex() != 0 {
 		return 0, false
@@ -57,13 +56,13 @@ func leaves(v *graph.Value, stop func(*graph.Value) bool) (variables, parameters
 			}
 			return
 		}
-		if stop(v) || pointwiseOp(v.Producer()) == nil || v.OutputIndex() != 0 {
+		if stop(v) || pointwiseOp(producer(v)) == nil || v.OutputIndex() != 0 {
 			if _, ok := constScalar(v); !ok {
 				variables = append(variables, v)
 			}
 			return
 		}
-		for _, in := range operands(v.Producer()) {
+		for _, in := range operands(producer(v)) {
 			visit(in)
 		}
 	}
@@ -74,7 +73,7 @@ func leaves(v *graph.Value, stop func(*graph.Value) bool) (variables, parameters
 // operands returns the inputs that a pointwise operation computes with; the others only say how to arrange the result.
 func operands(n *graph.Node) []*graph.Value {
 	if rearranges(n) || n.Is("CastLike", "Dropout") {
-		return n.Inputs()[:1]
+		return n.Inputs()[:min(1, len(n.Inputs()))]
 	}
 	return n.Inputs()
 }
@@ -88,25 +87,25 @@ func pointwiseOp(n *graph.Node) scalarFunc {
 	switch n.Domain {
 	case "":
 		return pointwiseOps[n.Op]
-	case "com.microsoft":
+	case contrib:
 		return contribOps[n.Op]
 	}
 	return nil
 }
 
 func unary(f func(float64) float64) scalarFunc {
-	return func(_ *graph.Node, x []float64) float64 { return f(x[0]) }
+	return func(_ *graph.Node, x []float64) float64 { return f(at(x, 0, math.NaN())) }
 }
 
 func binary(f func(a, b float64) float64) scalarFunc {
-	return func(_ *graph.Node, x []float64) float64 { return f(x[0], x[1]) }
+	return func(_ *graph.Node, x []float64) float64 { return f(at(x, 0, math.NaN()), at(x, 1, math.NaN())) }
 }
 
 func fold(f func(a, b float64) float64) scalarFunc {
 	return func(_ *graph.Node, x []float64) float64 {
-		y := x[0]
-		for _, v := range x[1:] {
-			y = f(y, v)
+		y := at(x, 0, math.NaN())
+		for i := 1; i < len(x); i++ {
+			y = f(y, x[i])
 		}
 		return y
 	}
@@ -131,22 +130,24 @@ var pointwiseOps = map[string]scalarFunc{
 	"Sigmoid": unary(sigmoid), "Softplus": unary(softplus), "Relu": unary(relu), "Mish": unary(mish),
 	"Gelu": func(n *graph.Node, x []float64) float64 {
 		if n.Str("approximate", "none") == "tanh" {
-			return geluTanh(x[0])
+			return geluTanh(at(x, 0, math.NaN()))
 		}
-		return gelu(x[0])
+		return gelu(at(x, 0, math.NaN()))
 	},
 }
 
 // contribOps are onnxruntime's; BiasGelu and FastGelu add a bias vector to their argument.
 var contribOps = map[string]scalarFunc{
 	"Gelu":     unary(gelu),
-	"BiasGelu": func(_ *graph.Node, x []float64) float64 { return gelu(x[0] + at(x, 1, 0)) },
-	"FastGelu": func(_ *graph.Node, x []float64) float64 { return geluTanh(x[0] + at(x, 1, 0)) },
+	"BiasGelu": func(_ *graph.Node, x []float64) float64 { return gelu(at(x, 0, math.NaN()) + at(x, 1, 0)) },
+	"FastGelu": func(_ *graph.Node, x []float64) float64 { return geluTanh(at(x, 0, math.NaN()) + at(x, 1, 0)) },
 	"QuickGelu": func(n *graph.Node, x []float64) float64 {
-		return x[0] * sigmoid(float64(n.Float("alpha", 1.702))*x[0])
+		v := at(x, 0, math.NaN())
+		return v * sigmoid(float64(n.Float("alpha", 1.702))*v)
 	},
 }
 
+// at returns operand i, or def where the node has fewer; NaN for one that the operator requires makes no known function.
 func at(x []float64, i int, def float64) float64 {
 	if i < len(x) {
 		return x[i]
@@ -176,12 +177,14 @@ var activations = map[string]func(float64) float64{
 	"sigmoid": sigmoid,
 }
 
-// probes are where functions are compared. gelu and gelu_tanh differ by 4e-4 near ±2; single-precision constants by 1e-7.
+// probes are where functions are compared.
 var probes = []float64{-3.1, -2.1, -1.3, -0.4, 0.2, 0.9, 1.7, 2.3, 4.5}
 
-const probeTolerance = 2e-5
+// sameFunction is how far apart a function and its known form may be: constants may have 8 bits (bfloat16). It is as far as
+// gelu and gelu_tanh are from each other, so the nearest one is taken.
+const sameFunction = 5e-4
 
-func close64(a, b float64) bool { return math.Abs(a-b) <= probeTolerance*math.Max(1, math.Abs(b)) }
+func close64(a, b float64) bool { return math.Abs(a-b) <= 2e-5*math.Max(1, math.Abs(b)) }
 
 // otherActivation names a pointwise function of one variable that is none of the known ones.
 const otherActivation = "other"
@@ -210,24 +213,25 @@ func activationName(y, x, bias *graph.Value) string {
 	if unchanged {
 		return ""
 	}
-	names := make([]string, 0, len(activations))
-	for name := range activations {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if equalAt(activations[name], args, values) {
-			return name
+	best, nearest := otherActivation, sameFunction
+	for name, f := range activations {
+		if d := distance(f, args, values); d < nearest {
+			best, nearest = name, d
 		}
 	}
-	return otherActivation
+	return best
 }
 
-func equalAt(f func(float64) float64, args, values []float64) bool {
+// distance is the largest difference between f at args and values.
+func distance(f func(float64) float64, args, values []float64) float64 {
+	worst := 0.0
 	for i, x := range args {
-		if !close64(values[i], f(x)) {
-			return false
+		if d := math.Abs(values[i] - f(x)); d > worst || math.IsNaN(d) {
+			worst = d
 		}
 	}
-	return true
+	if math.IsNaN(worst) {
+		return math.Inf(1)
+	}
+	return worst
 }

@@ -21,6 +21,9 @@ func Recognise(g *graph.Graph) (*Encoder, error) {
 }
 
 func (m *matcher) encoder() (*Encoder, *NotRecognisedError) {
+	if why := m.quantized(); why != nil {
+		return nil, why
+	}
 	e := &Encoder{Graph: m.g}
 	anchors := m.findAttention()
 	if len(anchors) == 0 {
@@ -59,7 +62,7 @@ func (m *matcher) attentionLayer(e *Encoder, n *graph.Node) (*Layer, *NotRecogni
 		return l, nil
 	}
 	if before := &e.Layers[len(e.Layers)-1]; l.Input != before.Output {
-		return nil, refuse(l.Query.Nodes[0], "the layer reads %q, not the output %q of the layer before", l.Input.Name(), before.Output.Name())
+		return nil, refuse(l.Query.Nodes[0], "the layer reads %s, not the output %s of the layer before", l.Input, before.Output)
 	}
 	for i := range e.Layers {
 		if e.Layers[i].Query.Weight == l.Query.Weight {
@@ -70,13 +73,15 @@ func (m *matcher) attentionLayer(e *Encoder, n *graph.Node) (*Layer, *NotRecogni
 	return l, nil
 }
 
-// mask sorts out what is added to the scores: the mask depends on an input of the graph, a position bias on none.
+// mask sorts out what is added to the scores: a bias that was learned and depends on no input is MPNet's position bias,
+// anything else is a mask, be it a constant one.
 func (a *Attention) mask(terms []maskTerm) {
 	for _, t := range terms {
-		if len(sources(t.value)) > 0 && a.Mask == nil {
-			a.Mask, a.MaskNode = t.value, t.node
-		} else {
+		switch {
+		case len(sources(t.value)) == 0 && learned(t.value):
 			a.PositionBias = t.value
+		case a.Mask == nil || len(sources(a.Mask)) == 0:
+			a.Mask, a.MaskNode = t.value, t.node
 		}
 	}
 }
@@ -123,18 +128,22 @@ func (m *matcher) sizes(e *Encoder) {
 	e.Vocab, e.MaxPositions, e.TypeVocab = rows(e.Embeddings.Word), rows(e.Embeddings.Position), rows(e.Embeddings.TokenType)
 }
 
-const unfused = "export the model without onnxruntime's attention fusion (optimize it after training instead)"
+// quantized refuses graphs whose weights are integers.
+func (m *matcher) quantized() *NotRecognisedError {
+	for _, n := range m.g.Nodes() {
+		if quantizedOps[n.Op] {
+			return refuse(n, "the graph is quantized").during("weights").hint("start from the model in floating point and quantize after training")
+		}
+	}
+	return nil
+}
 
 // noAttention explains a graph without any attention that can be taken apart.
 func (m *matcher) noAttention() *NotRecognisedError {
 	const stage = "attention"
 	for _, n := range m.g.Nodes() {
-		switch {
-		case n.Domain == "com.microsoft" && fusedAttention[n.Op]:
-			return refuse(n, "attention is fused into one onnxruntime operator, so its projections can't be told apart").
-				during(stage).hint(unfused)
-		case quantized[n.Op]:
-			return refuse(n, "the graph is quantized").during(stage).hint("start from the model in float32 and quantize after export")
+		if n.Domain == contrib && fusedAttention[n.Op] {
+			return refuse(n, "attention is fused into one onnxruntime operator, so its projections can't be told apart").during(stage)
 		}
 	}
 	for _, n := range m.g.Nodes() {
@@ -152,7 +161,7 @@ var fusedAttention = map[string]bool{
 	"DecoderMaskedSelfAttention": true, "DecoderMaskedMultiHeadAttention": true,
 }
 
-var quantized = map[string]bool{
+var quantizedOps = map[string]bool{
 	"MatMulInteger": true, "QLinearMatMul": true, "DynamicQuantizeMatMul": true, "MatMulNBits": true, "MatMulIntegerToFloat": true,
 	"DynamicQuantizeLinear": true, "DequantizeLinear": true,
 }

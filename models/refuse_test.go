@@ -219,3 +219,35 @@ func TestSharedWeightsAreRefused(t *testing.T) {
 	e.Layers[1].Query.Nodes[0].SetInput(1, e.Layers[0].Query.Weight)
 	refused(t, g, "layer 1", e.Layers[1].Query.Nodes[0], "shares its weights with layer 0")
 }
+
+// A broken file may lack any input of any node; whatever is left must be recognised or refused.
+func TestMissingInputsDoNotPanic(t *testing.T) {
+	for _, f := range fixtures(t) {
+		for i, n := range f.g.Nodes() {
+			for k := range n.Inputs() {
+				c := f.g.Clone()
+				c.Nodes()[i].SetInput(k, nil)
+				if _, err := Recognise(c); err != nil && err.Error() == "" {
+					t.Error("an error without a text")
+				}
+			}
+		}
+	}
+}
+
+func TestQuantizedGraphsAreRefused(t *testing.T) {
+	g := load(t, "testdata/bert_torch2_legacy_op17_tf436.onnx")
+	e := recognise(t, g)
+	b := g.Build("q")
+	w := e.Layers[0].Query.Nodes[0]
+	codes := make([]int8, e.Hidden*e.Hidden)
+	q := b.Init("weight", graph.TensorOf([]int64{int64(e.Hidden), int64(e.Hidden)}, codes))
+	d := b.Op("DequantizeLinear", q, b.Float(graph.Float, 0.1))
+	w.SetInput(1, d)
+	if err := g.Sort(); err != nil || b.Err() != nil {
+		t.Fatal(err, b.Err())
+	}
+	if why := refused(t, g, "weights", d.Producer(), "quantized"); why.Hint == "" {
+		t.Error("no hint")
+	}
+}

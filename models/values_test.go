@@ -59,8 +59,6 @@ func oldFeeds(e *Encoder) map[string]*graph.Tensor {
 		}
 		dims := []int64{2, n}
 		switch {
-		case len(in.Shape) == 1:
-			dims = []int64{2}
 		case in == e.InputIDs:
 			feeds[in.Name()] = ints(in.DType, dims, fill(2*n, func(i int64) float64 { return float64(3 + i*5%11) }))
 		case in == e.AttentionMask:

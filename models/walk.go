@@ -9,6 +9,14 @@ import (
 // The walks of this file answer "where does this value come from" past the nodes that exporters sprinkle in: they change
 // neither the numbers nor, for the second kind, their order in memory as far as a token's features are concerned.
 
+// producer returns the node that computes v; nil for an absent input too, which a broken file may have anywhere.
+func producer(v *graph.Value) *graph.Node {
+	if v == nil {
+		return nil
+	}
+	return v.Producer()
+}
+
 // strip walks up from v past nodes that hand a value on unchanged: Identity, Dropout, Cast and slices that cut nothing off.
 func strip(v *graph.Value) *graph.Value {
 	for {
@@ -24,8 +32,8 @@ func strip(v *graph.Value) *graph.Value {
 func origin(v *graph.Value) *graph.Value {
 	for {
 		up := handedOn(v)
-		if up == nil && rearranges(v.Producer()) {
-			up = v.Producer().Input(0)
+		if up == nil && rearranges(producer(v)) {
+			up = producer(v).Input(0)
 		}
 		if up == nil {
 			return v
@@ -38,7 +46,7 @@ func handedOn(v *graph.Value) *graph.Value {
 	if v == nil || v.OutputIndex() != 0 {
 		return nil
 	}
-	switch n := v.Producer(); {
+	switch n := producer(v); {
 	case n.Is("Identity", "Dropout", "CastLike"):
 		return n.Input(0)
 	case n.Is("Cast") && graph.DType(n.Int("to", 0)) != graph.Bool:
@@ -57,6 +65,9 @@ func rearranges(n *graph.Node) bool {
 
 // dataUsers returns the nodes that read v for more than its shape.
 func dataUsers(v *graph.Value) []*graph.Node {
+	if v == nil {
+		return nil
+	}
 	var out []*graph.Node
 	for _, n := range v.Users() {
 		if !n.Is("Shape", "Size", "CastLike") || n.Is("CastLike") && n.Input(0) == v {
@@ -113,7 +124,7 @@ func tensorOf(v *graph.Value) *graph.Tensor {
 	if t := v.Init(); t != nil {
 		return t
 	}
-	n := v.Producer()
+	n := producer(v)
 	if !n.Is("Constant") || len(n.Attrs) == 0 {
 		return nil
 	}
@@ -144,7 +155,7 @@ func constScalar(v *graph.Value) (float64, bool) {
 		}
 		return f[0], true
 	}
-	if v == nil || v.Producer() == nil {
+	if producer(v) == nil {
 		return 0, false
 	}
 	return (&pointwise{}).eval(v)
@@ -172,7 +183,7 @@ func shapeEntries(v *graph.Value) []int64 {
 		return is
 	}
 	v = strip(v)
-	n := v.Producer()
+	n := producer(v)
 	switch {
 	case n.Is("Concat"):
 		var out []int64
@@ -191,7 +202,7 @@ func shapeEntries(v *graph.Value) []int64 {
 	case n.Is("Slice"):
 		return slicedEntries(n)
 	}
-	if v.Shape.Rank() == 1 && v.Shape[0].Known() {
+	if v != nil && v.Shape.Rank() == 1 && v.Shape[0].Known() {
 		return dynamicEntries(int(v.Shape[0].N))
 	}
 	return nil
@@ -237,13 +248,16 @@ func clampIndex(i int64, n int) int {
 
 // rankOf returns the rank of v as far as the nodes around it tell, or -1.
 func rankOf(v *graph.Value) int {
+	if v == nil {
+		return -1
+	}
 	if v.Shape != nil {
 		return v.Shape.Rank()
 	}
 	if t := tensorOf(v); t != nil {
 		return len(t.Dims)
 	}
-	switch n := v.Producer(); {
+	switch n := producer(v); {
 	case n.Is("Transpose") && n.Attr("perm") != nil:
 		return len(n.Ints("perm"))
 	case n.Is("Reshape"):
@@ -260,34 +274,51 @@ func rankOf(v *graph.Value) int {
 // for every input of one size.
 func shapeDerived(v *graph.Value) bool { return len(sources(v)) == 0 }
 
-// sources returns the graph inputs whose content v depends on, in graph order.
+// sources returns the graph inputs whose content v depends on.
 func sources(v *graph.Value) []*graph.Value {
 	var out []*graph.Value
+	ancestors(v, func(v *graph.Value) {
+		if producer(v) == nil && v.Init() == nil {
+			out = append(out, v)
+		}
+	})
+	return out
+}
+
+// learned reports whether v depends on the content of a matrix of weights.
+func learned(v *graph.Value) bool {
+	found := false
+	ancestors(v, func(v *graph.Value) {
+		t := tensorOf(v)
+		found = found || t != nil && t.DType.IsFloat() && len(t.Dims) == 2
+	})
+	return found
+}
+
+// ancestors visits v and every value on whose content, not only shape, it depends.
+func ancestors(v *graph.Value, visit func(*graph.Value)) {
 	seen := map[*graph.Value]bool{}
-	var visit func(*graph.Value)
-	visit = func(v *graph.Value) {
+	var walk func(*graph.Value)
+	walk = func(v *graph.Value) {
 		if v == nil || seen[v] {
 			return
 		}
 		seen[v] = true
-		n := v.Producer()
-		if n == nil && v.Init() == nil {
-			out = append(out, v)
-		}
+		visit(v)
+		n := producer(v)
 		if n == nil || n.Is("Shape", "Size") {
 			return
 		}
 		if n.Is("CastLike") {
-			visit(n.Input(0))
+			walk(n.Input(0))
 			return
 		}
 		for _, in := range n.Inputs() {
-			visit(in)
+			walk(in)
 		}
 		for _, c := range n.Captures() {
-			visit(c)
+			walk(c)
 		}
 	}
-	visit(v)
-	return out
+	walk(v)
 }
