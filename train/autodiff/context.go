@@ -138,6 +138,9 @@ func (c *Context) Gemm(a *graph.Value, transA bool, b *graph.Value, transB bool,
 
 // Permute returns a with its axes in the given order. A Transpose is undone without another one.
 func (c *Context) Permute(a *graph.Value, perm []int64) *graph.Value {
+	if a == nil {
+		return nil // after an error
+	}
 	if n := a.Producer(); n.Is("Transpose") && slices.Equal(inverse(n.Ints("perm")), perm) {
 		return n.Input(0)
 	}
@@ -171,14 +174,8 @@ func (c *Context) Reduce(op string, a *graph.Value, axes []int64) *graph.Value {
 	return c.WithAxes(op, a, axes, graph.IntAttr("keepdims", 1))
 }
 
-// Rank returns the rank of v; it must be known.
-func (c *Context) Rank(v *graph.Value) int {
-	if v.Shape == nil {
-		c.Failf("%s has no inferred rank", v)
-		return 0
-	}
-	return v.Shape.Rank()
-}
+// Rank returns the rank of v, an input or output of the node; the engine has made sure that it is known.
+func (c *Context) Rank(v *graph.Value) int { return v.Shape.Rank() }
 
 // Axis returns the node's axis attribute counted from the front of v, def when the attribute is absent.
 func (c *Context) Axis(def int64, v *graph.Value) int64 {

@@ -23,7 +23,8 @@ type Options struct {
 // Shapes and types in g must have been inferred. The loss has one element: its rank is 0 or all its dimensions are 1. The
 // values in wrt are any float values of g: inputs, initializers, or results of nodes. Only nodes between them and the loss
 // are differentiated. An operator without a rule on that way is a [*NoRuleError]; a value in wrt that the loss does not depend
-// on is an error too, since a parameter that can't be trained is a mistake in the graph.
+// on is an error too, since a parameter that can't be trained is a mistake in the graph. After an error g may hold a part of
+// the gradient's nodes.
 func Gradients(g *graph.Graph, loss *graph.Value, wrt []*graph.Value, opt Options) ([]*graph.Value, error) {
 	e := newEngine(g, opt)
 	if err := e.findPaths(loss, wrt); err != nil {
@@ -138,10 +139,21 @@ func (e *engine) differentiate(n *graph.Node) error {
 	if rule == nil {
 		return e.noRule(n)
 	}
+	for _, v := range slices.Concat(n.Inputs(), n.Outputs()) {
+		if v != nil && v.Shape == nil {
+			return fmt.Errorf("autodiff: gradient of %s: the rank of %q is not known: infer shapes first, or state its shape in the graph", n, v.Name())
+		}
+	}
 	dXs := rule(c)
 	if err := c.Err(); err != nil {
 		return fmt.Errorf("autodiff: gradient of %s: %w", n, err)
 	}
+	return e.accept(c, dXs)
+}
+
+// accept checks what the rule for c's node returned and adds it to what its inputs have.
+func (e *engine) accept(c *Context, dXs []*graph.Value) error {
+	n := c.Node
 	if len(dXs) != len(n.Inputs()) {
 		return fmt.Errorf("autodiff: bug in the rule for %s: %d gradients for the %d inputs of %s", n.Op, len(dXs), len(n.Inputs()), n)
 	}
@@ -154,6 +166,9 @@ func (e *engine) differentiate(n *graph.Node) error {
 		}
 		x := c.In(i)
 		dX = c.unbroadcast(dX, x)
+		if err := c.Err(); err != nil {
+			return fmt.Errorf("autodiff: gradient of %s: %w", n, err)
+		}
 		e.parts[x] = append(e.parts[x], dX)
 		e.claims = append(e.claims, claim{n, i, dX})
 	}

@@ -113,6 +113,19 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A value of unknown rank stops the walk with its name.
+func TestUnknownRank(t *testing.T) {
+	g := parsed(t, `graph "g" (w float[3], s int64[n]) => (loss float[])
+		opset 21
+		y = Reshape(w, s) "free"
+		z = Neg(y) "neg"
+		loss = ReduceSum(z) {keepdims=0}
+	`)
+	if _, err := gradients(g, "w"); err == nil || !strings.Contains(err.Error(), `the rank of "`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestRuleBugsAreFound(t *testing.T) {
 	defer delete(registry, key{"", "Celu"})
 	for want, rule := range map[string]Rule{

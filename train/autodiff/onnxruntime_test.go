@@ -121,6 +121,32 @@ func TestRulesOnONNXRuntime(t *testing.T) {
 	}
 }
 
+// TestRulesAtTheTrainingOpset runs the cases at opset 21, to which training copies are raised, as far as their forward graphs
+// are valid there.
+func TestRulesAtTheTrainingOpset(t *testing.T) {
+	r := runtimetest.Open(t)
+	ran := 0
+	for _, c := range ruleCases {
+		g, err := c.graph("21")
+		if err != nil {
+			continue
+		}
+		forward, err := session(r, g, []*graph.Value{g.Value("loss")}, "disable")
+		if err != nil {
+			continue
+		}
+		forward.Close()
+		ran++
+		if err := c.compare(r, "21", "extended", Options{}); err != nil {
+			t.Errorf("%s: %v", c, err)
+		}
+	}
+	t.Logf("%d of %d cases", ran, len(ruleCases))
+	if ran < 140 {
+		t.Errorf("only %d of %d cases are valid at opset 21", ran, len(ruleCases))
+	}
+}
+
 // TestBERTOnONNXRuntime compares a whole model's gradient in single precision with refeval's in double, and with differences
 // of the loss that onnxruntime itself computes.
 func TestBERTOnONNXRuntime(t *testing.T) {

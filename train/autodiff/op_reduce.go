@@ -46,7 +46,7 @@ func init() {
 func reduceExtremum(c *Context, x, dY *graph.Value) *graph.Value {
 	hits := c.CastTo(x.DType, c.Op("Equal", x, c.reduced()))
 	count := hits
-	if axes, any := c.reducedAxes(); any {
+	if axes, some := c.reducedAxes(); some {
 		count = c.Reduce("ReduceSum", hits, axes)
 	}
 	return c.Mul(hits, c.Div(dY, count))
@@ -64,8 +64,8 @@ func (c *Context) reducedAxes() ([]int64, bool) {
 
 // keepReduced puts the reduced axes back into v, a value of the output's shape, as axes of size 1.
 func (c *Context) keepReduced(v *graph.Value) *graph.Value {
-	axes, any := c.reducedAxes()
-	if !any || len(axes) == 0 || c.Node.Int("keepdims", 1) != 0 {
+	axes, some := c.reducedAxes()
+	if !some || len(axes) == 0 || c.Node.Int("keepdims", 1) != 0 {
 		return v
 	}
 	return c.WithAxes("Unsqueeze", v, axes)
@@ -76,8 +76,8 @@ func (c *Context) reduced() *graph.Value { return c.keepReduced(c.Out(0)) }
 
 // reducedCount returns how many elements of X make one of Y, as a float.
 func (c *Context) reducedCount() *graph.Value {
-	axes, any := c.reducedAxes()
-	if !any {
+	axes, some := c.reducedAxes()
+	if !some {
 		return c.Num(1)
 	}
 	n := int64(1)
