@@ -6,7 +6,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// FuzzLoad looks for input that makes the reader panic, or that it accepts and then can't write or read again.
+// FuzzLoad looks for input that makes the reader panic, or that it accepts and then can't write or read again. Inputs are
+// long, and minimizing them takes Go's engine a minute each: run it with -fuzzminimizetime 1x.
 func FuzzLoad(f *testing.F) {
 	for _, m := range []func() []byte{
 		func() []byte { b, _ := proto.Marshal(everything()); return b },
@@ -23,6 +24,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatalf("loaded but not saved: %v", err)
 		}
+		wantEqual(t, data, out)
 		again, err := Unmarshal(out, "")
 		if err != nil {
 			t.Fatalf("saved but not loaded: %v", err)
