@@ -11,7 +11,7 @@ func init() {
 	register("", matmul, "MatMul")
 	register("com.microsoft", matmul, "FusedMatMul")
 	register("", matmulInteger, "MatMulInteger")
-	register("com.microsoft", dynamicQuantizeMatMul, "DynamicQuantizeMatMul", "GemmFastGelu")
+	register("com.microsoft", dynamicQuantizeMatMul, "DynamicQuantizeMatMul")
 	register("com.microsoft", matmulNBits, "MatMulNBits")
 	register("", gemm, "Gemm")
 	register("", einsum, "Einsum")
@@ -62,14 +62,27 @@ func matmul(c *context) error {
 	if err != nil {
 		return err
 	}
-	if c.Int("transBatchA", 0) != 0 || c.Int("transBatchB", 0) != 0 {
-		return c.set(0, dtype, nil)
+	a, b := c.shape(0), c.shape(1)
+	if c.Int("transBatchA", 0) != 0 {
+		a = batchFirst(a)
 	}
-	s, err := product2(c.shape(0), c.shape(1), c.Int("transA", 0) != 0, c.Int("transB", 0) != 0)
+	if c.Int("transBatchB", 0) != 0 {
+		b = batchFirst(b)
+	}
+	s, err := product2(a, b, c.Int("transA", 0) != 0, c.Int("transB", 0) != 0)
 	if err != nil {
 		return err
 	}
 	return c.set(0, dtype, s)
+}
+
+// batchFirst moves the first dimension behind the batch dimensions, which is what transBatchA and transBatchB mean.
+func batchFirst(s graph.Shape) graph.Shape {
+	if len(s) < 3 {
+		return s
+	}
+	last := len(s) - 1
+	return joinDims(s[1:last], s[:1], s[last:])
 }
 
 func matmulInteger(c *context) error {

@@ -8,10 +8,9 @@ import (
 
 func init() {
 	register("", layerNorm, "LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
-	register("com.microsoft", layerNorm, "LayerNormalization", "SimplifiedLayerNormalization")
 	register("com.microsoft", skipLayerNorm, "SkipLayerNormalization", "SkipSimplifiedLayerNormalization")
 	register("com.microsoft", embedLayerNorm, "EmbedLayerNormalization")
-	register("", sameAsInput, "BatchNormalization", "InstanceNormalization", "GroupNormalization")
+	register("", sameAsInput, "BatchNormalization", "InstanceNormalization")
 	register("", quantize, "QuantizeLinear")
 	register("", dequantize, "DequantizeLinear")
 	register("", dynamicQuantize, "DynamicQuantizeLinear")
