@@ -15,7 +15,7 @@ func (m *matcher) findAttention() []*graph.Node {
 		case n.Is("Attention"):
 			out = append(out, n)
 		case n.Is("Softmax"):
-			if _, why := m.scores(n); why == nil {
+			if _, why := scoresOf(n); why == nil {
 				out = append(out, n)
 			}
 		}
@@ -35,8 +35,8 @@ type maskTerm struct {
 	node  *graph.Node
 }
 
-// scores walks up from a softmax to the product q·kᵀ past scaling and masks.
-func (m *matcher) scores(softmax *graph.Node) (*scored, *NotRecognisedError) {
+// scoresOf walks up from a softmax to the product q·kᵀ past scaling and masks.
+func scoresOf(softmax *graph.Node) (*scored, *NotRecognisedError) {
 	s := &scored{}
 	if why := s.walk(softmax.Input(0)); why != nil {
 		return nil, why
@@ -101,12 +101,12 @@ func (m *matcher) attend(n *graph.Node) (*Layer, []maskTerm, *NotRecognisedError
 	if axis := n.Int("axis", defaultAxis(m.g)); axis != -1 && axis != 3 {
 		return nil, nil, refuse(n, "it normalises over axis %d, attention over the last one", axis)
 	}
-	s, why := m.scores(n)
+	s, why := scoresOf(n)
 	if why != nil {
 		return nil, nil, why
 	}
 	a := Attention{Node: n, Scores: s.product.Output(0), Masked: n.Input(0)}
-	context, why := m.context(n)
+	context, why := contextOf(n)
 	if why != nil {
 		return nil, nil, why
 	}
@@ -123,8 +123,8 @@ func defaultAxis(g *graph.Graph) int64 {
 	return 1
 }
 
-// context returns the product probs·v. Exporters put guards against fully masked rows and dropout before it.
-func (m *matcher) context(softmax *graph.Node) (*graph.Node, *NotRecognisedError) {
+// contextOf returns the product probs·v. Exporters put guards against fully masked rows and dropout before it.
+func contextOf(softmax *graph.Node) (*graph.Node, *NotRecognisedError) {
 	v := softmax.Output(0)
 	for {
 		next, why := contextStep(v)
@@ -152,6 +152,9 @@ func contextStep(v *graph.Value) (*graph.Node, *NotRecognisedError) {
 
 // attendFused reads ai.onnx's Attention(Q, K, V, mask), opset 23.
 func (m *matcher) attendFused(n *graph.Node) (*Layer, []maskTerm, *NotRecognisedError) {
+	if n.Float("softcap", 0) != 0 {
+		return nil, nil, refuse(n, "attention caps its scores, which no BERT does")
+	}
 	if n.Int("is_causal", 0) != 0 {
 		return nil, nil, refuse(n, "attention is causal: a decoder")
 	}
@@ -199,7 +202,7 @@ func (m *matcher) project(l *Layer, q, k, v *graph.Value, keyOrder string) *NotR
 	l.Query, l.Key, l.Value = *query.linear, *key.linear, *value.linear
 	a := &l.Attention
 	a.QueryHeads, a.KeyHeads, a.ValueHeads = query.heads, key.heads, value.heads
-	a.KeyTransposed = key.orderAt(key.heads) == "bhds"
+	a.KeyTransposed = keyOrder == "bhds"
 	return m.setHeads(query, key, value)
 }
 
@@ -230,7 +233,7 @@ type headPath struct {
 	role   string
 	linear *Linear
 	steps  []*graph.Node // from the projection down
-	heads  *graph.Value  // the value that enters attention, before any scaling of it
+	heads  *graph.Value  // the value behind all steps, before a scaling that comes last
 }
 
 func (m *matcher) headPath(v *graph.Value, role string) (*headPath, *NotRecognisedError) {
@@ -239,9 +242,6 @@ func (m *matcher) headPath(v *graph.Value, role string) (*headPath, *NotRecognis
 	for {
 		if l := m.linearOf[v]; l != nil {
 			p.linear = l
-			if p.orderAt(p.heads) == "" {
-				p.heads = v // scaled before it is split
-			}
 			return p, nil
 		}
 		n, up := producer(v), handedOn(v)
@@ -303,25 +303,6 @@ func (p *headPath) check(want string) *NotRecognisedError {
 		return refuse(p.linear.Nodes[0], "the %s reaches attention with its axes in the order %q instead of %q", p.role, order, want)
 	}
 	return nil
-}
-
-// orderAt returns the order of axes of v, a value on the path; "" when v is not split into heads.
-func (p *headPath) orderAt(v *graph.Value) string {
-	order, split := "bshd", false
-	if strip(v) == p.linear.Output {
-		return ""
-	}
-	for _, n := range p.steps {
-		order, _ = permute(order, n)
-		split = split || len(shapeEntries(n.Input(1))) == 4 || n.Is("Transpose") && len(n.Ints("perm")) == 4
-		if strip(v) == n.Output(0) {
-			break
-		}
-	}
-	if !split {
-		return ""
-	}
-	return order
 }
 
 // permute returns the order of axes after n. A Reshape keeps it: it only joins neighbours or parts them again. How they are

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -130,5 +131,16 @@ func TestParams(t *testing.T) {
 	}
 	if got := e.Params(); got != want || got.Total() != want.Embeddings+want.Layers+want.Pooler+want.Classifier {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	for file, want := range map[string]string{
+		"bert_torch2_legacy_op14_seqcls":      "[query key value dense]",
+		"distilbert_torch2_legacy_op14_eager": "[q_lin k_lin v_lin out_lin lin1 lin2]",
+	} {
+		if got := fmt.Sprint(recognise(t, load(t, "testdata/"+file+".onnx")).Targets()); got != want {
+			t.Errorf("%s: %s, want %s", file, got, want)
+		}
 	}
 }

@@ -148,7 +148,7 @@ func (m *matcher) noAttention() *NotRecognisedError {
 	}
 	for _, n := range m.g.Nodes() {
 		if n.Is("Softmax") {
-			_, why := m.scores(n)
+			_, why := scoresOf(n)
 			return why.during(stage)
 		}
 	}

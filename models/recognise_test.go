@@ -113,12 +113,12 @@ func TestParametersBelongToTheirModules(t *testing.T) {
 			}
 		})
 	}
-	if checked < 400 {
+	if checked < 450 {
 		t.Errorf("only %d named parameters were checked", checked)
 	}
 }
 
-// Names are hints only: without any the same parts must be found.
+// Names are hints only, and shapes of intermediate values may be missing: without any the same parts must be found.
 func TestScrambledNames(t *testing.T) {
 	for _, f := range fixtures(t) {
 		if !f.isEncoder() {
@@ -129,9 +129,6 @@ func TestScrambledNames(t *testing.T) {
 			g := f.g.Clone()
 			renamed := map[string]string{}
 			values := g.Values()
-			for _, v := range values {
-				renamed[v.Name()] = ""
-			}
 			names := make([]string, len(values))
 			for i, v := range values {
 				names[i] = v.Name()

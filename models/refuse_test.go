@@ -251,3 +251,21 @@ func TestQuantizedGraphsAreRefused(t *testing.T) {
 		t.Error("no hint")
 	}
 }
+
+func TestFusedAttentionOfDecodersIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		why  string
+		edit func(n *graph.Node, e *Encoder)
+	}{
+		{"causal", func(n *graph.Node, _ *Encoder) { n.SetAttr(graph.IntAttr("is_causal", 1)) }},
+		{"caps its scores", func(n *graph.Node, _ *Encoder) { n.SetAttr(graph.FloatAttr("softcap", 30)) }},
+		{"cached keys", func(n *graph.Node, e *Encoder) { n.SetInput(4, e.Layers[0].Attention.KeyHeads) }},
+		{"its axes in the order", func(n *graph.Node, e *Encoder) { n.SetInput(0, e.Layers[0].Query.Output) }},
+	} {
+		g := load(t, "testdata/bert_torch2_dynamo_op23_sdpa_tf5.onnx")
+		e := recognise(t, g)
+		n := e.Layers[0].Attention.Node
+		c.edit(n, e)
+		refused(t, g, "layer 0", nil, c.why)
+	}
+}
