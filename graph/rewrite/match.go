@@ -130,6 +130,11 @@ func (p *pass) replace(out *graph.Value, cluster []*graph.Node, build func(*grap
 // replaceAll is [pass.replace] for several outputs of one node.
 func (p *pass) replaceAll(outs []*graph.Value, cluster []*graph.Node, build func(*graph.Builder) []*graph.Value) error {
 	at := outs[0].Producer()
+	for _, out := range outs {
+		if hasCapture(out) {
+			return p.miss(at, "a subgraph reads %q by name", out.Name())
+		}
+	}
 	patch := p.g.NewPatch(scope(at))
 	repl := build(patch.Builder)
 	if err := patch.Err(); err != nil {
