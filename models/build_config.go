@@ -14,14 +14,14 @@ import (
 
 // A Config is the architecture of an encoder that [Build] and [BuildRandom] can write: what Hugging Face's config.json says.
 type Config struct {
-	Family                               string // one of Buildable: "bert", "distilbert", "roberta"
-	Hidden, Layers, Heads, Intermediate  int
-	Vocab, MaxPositions, TypeVocab       int // TypeVocab is 0 where the family has no token types
-	LayerNormEps                         float64
-	Activation                           string // Hugging Face's name of it, such as "gelu" or "gelu_new"
-	PadToken                             int    // the id that RoBERTa's positions leave out
-	Task                                 Task   // the head in the checkpoint: NoTask, SequenceClassification or TokenClassification
-	Labels                               []string // by class index, for a Task
+	Family                              string // one of Buildable: "bert", "distilbert", "roberta"
+	Hidden, Layers, Heads, Intermediate int
+	Vocab, MaxPositions, TypeVocab      int // TypeVocab is 0 where the family has no token types
+	LayerNormEps                        float64
+	Activation                          string   // Hugging Face's name of it, such as "gelu" or "gelu_new"
+	PadToken                            int      // the id that RoBERTa's positions leave out
+	Task                                Task     // the head in the checkpoint: NoTask, SequenceClassification or TokenClassification
+	Labels                              []string // by class index, for a Task
 }
 
 // BERTBase returns the shape of bert-base-uncased: 12 layers of 768, 110 million parameters.
