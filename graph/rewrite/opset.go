@@ -26,6 +26,7 @@ const (
 type revision struct {
 	since  int64
 	change change
+	inputs int // how many inputs a node must have
 }
 
 // An adapter rewrites a node from the definition before a version to that version.
@@ -58,6 +59,9 @@ func RaiseOpset(g *graph.Graph, to int64) (int, error) {
 		return 0, fmt.Errorf("rewrite: opset %d: the oldest that can be raised is %d; export the model again, at opset 11 or later", from, oldest)
 	case to > schemaLast:
 		return 0, fmt.Errorf("rewrite: opset %d: the newest known is %d", to, schemaLast)
+	}
+	if err := wellFormed(g); err != nil {
+		return 0, err
 	}
 	if err := shape.Infer(g); err != nil {
 		return 0, fmt.Errorf("rewrite: opset %d to %d: %w", from, to, err)
@@ -123,6 +127,32 @@ func irVersion(opset int64) int64 {
 		}
 	}
 	return 3
+}
+
+// contribInputs is how many inputs onnxruntime's operators that have rules must have.
+var contribInputs = map[string]int{"Gelu": 1, "FastGelu": 1, "BiasGelu": 2, "SkipLayerNormalization": 3}
+
+// wellFormed checks that no node lacks an input that its operator requires, so that rules and adapters needn't.
+func wellFormed(g *graph.Graph) error {
+	for _, n := range g.Nodes() {
+		required := 0
+		switch n.Domain {
+		case "":
+			for _, r := range schemas[n.Op] {
+				if r.since <= g.Opset() || r.change == introduced {
+					required = r.inputs
+				}
+			}
+		case microsoft:
+			required = contribInputs[n.Op]
+		}
+		for i := range required {
+			if n.Input(i) == nil {
+				return fmt.Errorf("rewrite: node %s: input %d is required and absent", n, i)
+			}
+		}
+	}
+	return nil
 }
 
 // adaptersOf returns what turns a node of version from into one of version to, in order.

@@ -66,12 +66,13 @@ y = Add(b, x) "y"
 		{"Gather, MatMul, Gemm and others as they are", `9
 init i int64[2] = [0,1]
 init w double[4,3]
+init v double[3]
 init shape int64[2] = [-1,4]
 a = Gather(x, i) {axis=2} "a"
 b = Gather(x, i) {axis=2} "b"
 c = Concat(a, b) {axis=-1} "c"
 d = Reshape(c, shape) "d"
-e = Gemm(d, w, _) {alpha=0.5f} "e"
+e = Gemm(d, w, v) {alpha=0.5f} "e"
 f = Erf(e) "f"
 g = Transpose(f) {perm=[1,0]} "g"
 y = Exp(g) "y"
@@ -109,6 +110,10 @@ y = Relu(x) "r"
 opset 11
 y = Softmax(x) "soft"
 `, `node Softmax "soft": the rank of`},
+		"an input that is absent": {`graph "t" (x float[2]) => (y float[2])
+opset 11
+y = Add(x, _) "sum"
+`, `node Add "sum": input 1 is required and absent`},
 		"a mask that is read": {`graph "t" (x float[2]) => (z float[2])
 opset 7
 y, m = Dropout(x) "d"

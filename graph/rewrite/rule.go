@@ -127,6 +127,9 @@ func canonical(p *pass) (Report, error) {
 		opts.FoldLimit = 1 << 20
 	}
 	report := Report{}
+	if err := wellFormed(g); err != nil {
+		return report, err
+	}
 	if err := p.freezeDefaults(report); err != nil {
 		return report, err
 	}
@@ -234,8 +237,12 @@ func (p *pass) round(s stage, report Report) (changed bool, err error) {
 	return changed, nil
 }
 
-// alive reports whether the node is still in the graph and something reads it.
+// alive reports whether the node is still in the graph and something reads it. Nodes without their first output are left
+// alone: no exporter writes them.
 func (p *pass) alive(n *graph.Node) bool {
+	if n.Output(0) == nil {
+		return false
+	}
 	for _, o := range n.Outputs() {
 		if o != nil && p.g.Value(o.Name()) == o && (len(o.Uses()) > 0 || o.IsOutput()) {
 			return true
@@ -263,13 +270,16 @@ func Explain(g *graph.Graph, ruleName string, n *graph.Node, opts Options) error
 	if at < 0 {
 		return fmt.Errorf("rewrite: node %s is not in the graph", n)
 	}
+	if err := wellFormed(g); err != nil {
+		return err
+	}
 	c := g.Clone()
 	p := &pass{g: c, opts: opts, rule: ruleName}
 	var err error
 	if p.info, err = shape.Analyse(c); err != nil {
 		return err
 	}
-	if n = c.Nodes()[at]; !r.wants(n) {
+	if n = c.Nodes()[at]; !r.wants(n) || n.Output(0) == nil {
 		return p.miss(n, "the rule is for %s", strings.Join(r.roots, ", "))
 	}
 	return r.apply(p, n)

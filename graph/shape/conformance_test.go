@@ -175,8 +175,8 @@ func TestOps(t *testing.T) {
 // outputs are taken away first.
 func TestOfficialOperatorTests(t *testing.T) {
 	ran := 0
-	for _, make := range testbackend.FindAllTestsMatching(regexp.MustCompile("")) {
-		tc := make()
+	for _, build := range testbackend.FindAllTestsMatching(regexp.MustCompile("")) {
+		tc := build()
 		g, err := onnxfile.Unmarshal(tc.ModelB, "")
 		if err != nil {
 			t.Fatal(err)
@@ -296,8 +296,8 @@ func TestEveryRuleIsCovered(t *testing.T) {
 	for _, c := range opCases(t) {
 		see(&graph.Node{Domain: c.Domain, Op: c.Op})
 	}
-	for _, make := range testbackend.FindAllTestsMatching(regexp.MustCompile("")) {
-		g, err := onnxfile.Unmarshal(make().ModelB, "")
+	for _, build := range testbackend.FindAllTestsMatching(regexp.MustCompile("")) {
+		g, err := onnxfile.Unmarshal(build().ModelB, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ func attention(c *context) error {
 	case len(q) == 3 && len(k) == 3 && len(v) == 3:
 		heads := c.Int("q_num_heads", 0)
 		head := FromDim(v[2]).Div(Int(c.Int("kv_num_heads", 0)))
-		if err := c.attentionScores(q[0], graph.Fixed(heads), q[1], k[1]); err != nil {
+		if err := c.attentionScores(q[0], Int(heads).Dim(), q[1], k[1]); err != nil {
 			return err
 		}
 		return c.set(0, dtype, graph.Shape{q[0], q[1], head.Mul(Int(heads)).Dim()})
@@ -46,7 +46,7 @@ func contribAttention(c *context) error {
 	}
 	width := graph.UnknownDim()
 	if sizes := c.Ints("qkv_hidden_sizes"); len(sizes) == 3 {
-		width = graph.Fixed(sizes[2])
+		width = Int(sizes[2]).Dim()
 	} else if len(w) == 2 {
 		width = FromDim(w[1]).Div(Int(3)).Dim()
 	}

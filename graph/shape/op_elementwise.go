@@ -2,7 +2,6 @@ package shape
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
 )
@@ -229,6 +228,9 @@ func randomLike(c *context) error {
 }
 
 func random(c *context) error {
-	sizes := slices.Clone(c.Ints("shape"))
-	return c.set(0, graph.DType(c.Int("dtype", int64(graph.Float))), graph.ShapeOf(sizes...))
+	s := graph.Shape{}
+	for _, n := range c.Ints("shape") {
+		s = append(s, Int(n).Dim())
+	}
+	return c.set(0, graph.DType(c.Int("dtype", int64(graph.Float))), s)
 }

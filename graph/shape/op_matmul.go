@@ -17,9 +17,9 @@ func init() {
 	register("", einsum, "Einsum")
 }
 
-// product2 returns the shape of a·b with NumPy's rules: vectors gain a dimension that is dropped again, leading
+// matrixProduct returns the shape of a·b with NumPy's rules: vectors gain a dimension that is dropped again, leading
 // dimensions broadcast.
-func product2(a, b graph.Shape, transA, transB bool) (graph.Shape, error) {
+func matrixProduct(a, b graph.Shape, transA, transB bool) (graph.Shape, error) {
 	if a == nil || b == nil {
 		return nil, nil
 	}
@@ -69,7 +69,7 @@ func matmul(c *context) error {
 	if c.Int("transBatchB", 0) != 0 {
 		b = batchFirst(b)
 	}
-	s, err := product2(a, b, c.Int("transA", 0) != 0, c.Int("transB", 0) != 0)
+	s, err := matrixProduct(a, b, c.Int("transA", 0) != 0, c.Int("transB", 0) != 0)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func batchFirst(s graph.Shape) graph.Shape {
 }
 
 func matmulInteger(c *context) error {
-	s, err := product2(c.shape(0), c.shape(1), false, false)
+	s, err := matrixProduct(c.shape(0), c.shape(1), false, false)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func matmulInteger(c *context) error {
 }
 
 func dynamicQuantizeMatMul(c *context) error {
-	s, err := product2(c.shape(0), c.shape(1), false, false)
+	s, err := matrixProduct(c.shape(0), c.shape(1), false, false)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func dynamicQuantizeMatMul(c *context) error {
 func matmulNBits(c *context) error {
 	s := c.shape(0).Clone()
 	if len(s) > 0 {
-		s[len(s)-1] = graph.Fixed(c.Int("N", -1))
+		s[len(s)-1] = Int(c.Int("N", -1)).Dim()
 	}
 	return c.set(0, c.dtype(0), s)
 }
@@ -126,7 +126,7 @@ func gemm(c *context) error {
 	if b == nil {
 		b = unknownShape(2)
 	}
-	s, err := product2(a, b, c.Int("transA", 0) != 0, c.Int("transB", 0) != 0)
+	s, err := matrixProduct(a, b, c.Int("transA", 0) != 0, c.Int("transB", 0) != 0)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func topK(c *context) error {
 		if es := c.elements(1); len(es) == 1 {
 			out[at] = es[0].Dim()
 		} else if c.opset < 10 {
-			out[at] = graph.Fixed(c.Int("k", -1))
+			out[at] = Int(c.Int("k", -1)).Dim()
 		}
 	}
 	if err := c.set(0, c.dtype(0), out); err != nil {

@@ -106,7 +106,9 @@ func split(c *context) error {
 		if err := c.set(i, c.dtype(0), out); err != nil {
 			return err
 		}
-		if k, ok := e.Const(); ok && es != nil && len(s) == 1 && from+k <= int64(len(es)) {
+		if k, ok := e.Const(); ok && k < 0 {
+			return fmt.Errorf("output %d has the size %d", i, k)
+		} else if ok && es != nil && len(s) == 1 && k <= int64(len(es))-from {
 			c.info.note(c.Output(i), es[from:from+k])
 			from += k
 		} else {
@@ -129,7 +131,7 @@ func (c *context) splitSizes(whole Expr, n int) []Expr {
 		return stated
 	}
 	sizes := make([]Expr, n)
-	if c.Input(1) != nil && c.opset >= 13 {
+	if n == 0 || c.Input(1) != nil && c.opset >= 13 {
 		return sizes
 	}
 	part := whole.Div(Int(int64(n)))
@@ -139,9 +141,7 @@ func (c *context) splitSizes(whole Expr, n int) []Expr {
 	for i := range sizes {
 		sizes[i] = part
 	}
-	if n > 0 {
-		sizes[n-1] = whole.Sub(part.Mul(Int(int64(n - 1))))
-	}
+	sizes[n-1] = whole.Sub(part.Mul(Int(int64(n - 1))))
 	return sizes
 }
 

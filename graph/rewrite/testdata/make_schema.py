@@ -1,6 +1,6 @@
-"""Writes ../schema.go: for every ai.onnx operator, the versions of its definition and what each one changed.
+"""Writes ../schema.go: for every ai.onnx operator, the versions of its definition, what each changed and how many inputs it needs.
 
-    python make_schema.py > ../schema.go
+    python make_schema.py | gofmt > ../schema.go
 
 It compares the successive definitions of the onnx package, so that "unchanged between opsets a and b" is known and not guessed.
 """
@@ -69,10 +69,10 @@ def main():
     print("var schemas = map[string][]revision{")
     for name in sorted(versions):
         history = sorted(versions[name], key=lambda s: s.since_version)
-        parts = ["{%d, introduced}" % history[0].since_version]
+        parts = ["{%d, introduced, %d}" % (history[0].since_version, history[0].min_input)]
         for old, new in zip(history, history[1:]):
             kind = "removed" if new.deprecated else change(old, new)
-            parts.append("{%d, %s}" % (new.since_version, kind))
+            parts.append("{%d, %s, %d}" % (new.since_version, kind, new.min_input))
         print("\t%s: {%s}," % ('"%s"' % name, ", ".join(parts)))
     print("}")
 
