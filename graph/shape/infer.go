@@ -77,6 +77,9 @@ func nameInputs(g *graph.Graph) {
 // Unify gives the inputs, which must have one rank, the first one's dimensions. Some exporters name the same batch and
 // sequence differently on each input, or not at all; a caller that knows what the inputs are can say so before [Infer].
 func Unify(inputs ...*graph.Value) error {
+	if len(inputs) == 0 {
+		return nil
+	}
 	for _, v := range inputs[1:] {
 		if !v.IsInput() || !v.Shape.Compatible(inputs[0].Shape) {
 			return fmt.Errorf("shape: %s can't have the dimensions of %s", v, inputs[0])

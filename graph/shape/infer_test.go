@@ -131,6 +131,13 @@ func TestUnnamedInputDimensions(t *testing.T) {
 	}
 	infer(t, b)
 	wantShape(t, sum, graph.Int64, "[ids.0,ids.1]")
+	if err := Unify(); err != nil {
+		t.Errorf("nothing to unify: %v", err)
+	}
+	flat, _ := g.AddInput("flat", graph.Int64, graph.ShapeOf(3))
+	if err := Unify(ids, flat); err == nil || !strings.Contains(err.Error(), `"flat"`) {
+		t.Errorf("error %v, want one that names the input of another rank", err)
+	}
 }
 
 // One exporter calls batch and sequence both "batch"; taking that literally would claim what isn't true.
