@@ -113,6 +113,9 @@ func unreadable(a *graph.Attr) string {
 	case graph.AttrInt, graph.AttrInts, graph.AttrFloat, graph.AttrFloats, graph.AttrString, graph.AttrStrings:
 		return ""
 	case graph.AttrTensor:
+		if a.T.Ref() != nil {
+			return "its bytes are in a file, maybe another one, and onnx-go reads no external data"
+		}
 		return unreadableTensor(a.T)
 	}
 	return fmt.Sprintf("onnx-go reads no attributes of kind %d", a.Kind)

@@ -136,6 +136,31 @@ func TestExternalDataIsSkipped(t *testing.T) {
 	}
 }
 
+// TestReferences compares a file that refers to another one, from an initializer and from an attribute.
+func TestReferences(t *testing.T) {
+	g := sample(t)
+	big := graph.TensorOf(nil, make([]float32, 1024))
+	b := g.Build("s")
+	b.Init("big", big)
+	b.With(graph.TensorAttr("value", big)).Op("Constant")
+	if b.Err() != nil {
+		t.Fatal(b.Err())
+	}
+	base := saved(t, g, onnxfile.Options{})
+	g, err := onnxfile.Load(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(filepath.Dir(base), "reference.onnx")
+	if err := onnxfile.Save(g, path, onnxfile.Options{Weights: onnxfile.Reference}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Compare(path, g)
+	if err != nil || r.Nodes != len(g.Nodes()) || r.Initializers != len(g.Initializers())-1 || len(r.Skipped) != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestNoModel(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.onnx")
 	if _, err := Compare(path, sample(t)); err == nil {
