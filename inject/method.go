@@ -87,8 +87,7 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	if _, ok := g.Meta(MetadataKey); ok {
 		return nil, fmt.Errorf("inject: the model carries a peftgraph plan already; inject into the original model")
 	}
-	plan := &Plan{Version: PlanVersion, Base: opt.Base, Family: enc.Family, ModelPrefix: enc.Prefix, Seed: opt.Seed, Task: opt.Task}
-	plan.Inputs = Inputs{nameOrEmpty(enc.InputIDs), nameOrEmpty(enc.AttentionMask), nameOrEmpty(enc.TokenTypeIDs), nameOrEmpty(enc.PositionIDs)}
+	plan := &Plan{Version: PlanVersion, Base: opt.Base, Encoder: enc.Info(), Seed: opt.Seed, Task: opt.Task}
 	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}}
 	if opt.Task.Type != "" {
 		if err := in.planHead(opt); err != nil {
@@ -210,11 +209,4 @@ func (in *Injection) Rand(name string) *rand.Rand {
 	h := fnv.New64a()
 	h.Write([]byte(in.method + "/" + name))
 	return rand.New(rand.NewPCG(in.Plan.Seed, h.Sum64()))
-}
-
-func nameOrEmpty(v *graph.Value) string {
-	if v == nil {
-		return ""
-	}
-	return v.Name()
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 // MetadataKey is the metadata_props entry of an injected model that holds its [Plan] as JSON.
@@ -21,18 +22,16 @@ const PlanVersion = 1
 // A Plan says what was injected into which base: the methods with their settings, the task with its labels, and every
 // trainable parameter.
 type Plan struct {
-	Version     int         `json:"version"`
-	Base        string      `json:"base"`         // fingerprint of the model before injection
-	Family      string      `json:"family"`       // architecture of the encoder: "bert", …
-	ModelPrefix string      `json:"model_prefix"` // module path of the encoder inside Hugging Face's task model: "bert."
-	Seed        uint64      `json:"seed"`
-	Methods     []Applied   `json:"methods"`
-	Task        Task        `json:"task"`
-	Head        Head        `json:"head"`
-	Inputs      Inputs      `json:"inputs"`
-	Logits      string      `json:"logits,omitempty"` // name of the output the head writes
-	Trainables  []Trainable `json:"trainables"`
-	Sites       []Site      `json:"sites,omitempty"`
+	Version    int         `json:"version"`
+	Base       string      `json:"base"` // fingerprint of the model before injection
+	Encoder    models.Info `json:"encoder"`
+	Seed       uint64      `json:"seed"`
+	Methods    []Applied   `json:"methods"`
+	Task       Task        `json:"task"`
+	Head       Head        `json:"head"`
+	Logits     string      `json:"logits,omitempty"` // name of the output the head writes
+	Trainables []Trainable `json:"trainables"`
+	Sites      []Site      `json:"sites,omitempty"`
 }
 
 // Applied is one method that was injected, with the settings it ran with.
@@ -53,14 +52,6 @@ func (t Task) Outputs() int {
 		return 1
 	}
 	return len(t.Labels)
-}
-
-// Inputs names the graph inputs by role; an empty name is an input the model does not have.
-type Inputs struct {
-	IDs       string `json:"input_ids"`
-	Mask      string `json:"attention_mask,omitempty"`
-	TokenType string `json:"token_type_ids,omitempty"`
-	Position  string `json:"position_ids,omitempty"`
 }
 
 // A Trainable is one parameter that training moves.

@@ -11,10 +11,9 @@ import (
 
 // A Predictor computes logits with a graph that has the model's inputs and its logits output.
 type Predictor struct {
-	Exec           Executor
-	Graph          *graph.Graph // declares the inputs
-	Plan           *inject.Plan
-	PositionOffset int // position id of the first token, for models with a position input
+	Exec  Executor
+	Graph *graph.Graph // declares the inputs
+	Plan  *inject.Plan
 	// Params, where the graph has [ParamsInput], are the flat parameters to use.
 	Params []float32
 }
@@ -48,7 +47,7 @@ func (p *Predictor) Predict(ctx context.Context, d *data.Dataset, batchSize int,
 }
 
 func (p *Predictor) batch(ctx context.Context, b *data.Batch) ([]float32, error) {
-	feeds, err := tokenFeeds(p.Graph, p.Plan.Inputs, p.PositionOffset, b)
+	feeds, err := TokenFeeds(p.Graph, p.Plan.Encoder, b)
 	if err != nil {
 		return nil, err
 	}

@@ -6,31 +6,31 @@ import (
 	"sync"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 )
 
-// tokenFeeds returns the model's own inputs for a batch, in the integer types that g declares.
-func tokenFeeds(g *graph.Graph, in inject.Inputs, positionOffset int, b *data.Batch) (map[string]*graph.Tensor, error) {
+// TokenFeeds returns the model's own inputs for a batch, in the integer types that g declares.
+func TokenFeeds(g *graph.Graph, info models.Info, b *data.Batch) (map[string]*graph.Tensor, error) {
 	dims := []int64{int64(b.Size), int64(b.Length)}
 	feeds := map[string]*graph.Tensor{}
 	positions := func() []int64 {
 		out := make([]int64, b.Size*b.Length)
 		for i := range out {
-			out[i] = int64(i%b.Length + positionOffset)
+			out[i] = int64(i%b.Length + info.FirstPosition)
 		}
 		return out
 	}
 	for _, v := range g.Inputs() {
 		var ids []int64
 		switch v.Name() {
-		case in.IDs:
+		case info.Inputs.IDs:
 			ids = b.InputIDs
-		case in.Mask:
+		case info.Inputs.Mask:
 			ids = b.AttentionMask
-		case in.TokenType:
+		case info.Inputs.TokenType:
 			ids = b.TokenTypeIDs
-		case in.Position:
+		case info.Inputs.Position:
 			ids = positions()
 		default:
 			if v.Init() != nil || isOwn(v.Name()) {
@@ -83,7 +83,7 @@ func (t Task) labelFeed(b *data.Batch) (*graph.Tensor, error) {
 
 // maskFeeds draws the dropout masks of one batch. They depend on the seed, the batch's number and the mask only.
 func (s *StepGraph) maskFeeds(feeds map[string]*graph.Tensor, b *data.Batch, seed, batch uint64) error {
-	ids := s.Graph.Value(s.Plan.Inputs.IDs).Shape
+	ids := s.Graph.Value(s.Plan.Encoder.Inputs.IDs).Shape
 	var wg sync.WaitGroup
 	for i, m := range s.Masks {
 		dims, err := m.Sizes(ids, b.Size, b.Length)

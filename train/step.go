@@ -8,6 +8,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/rewrite"
 	"github.com/peftgraph/peftgraph/graph/shape"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 )
 
@@ -85,7 +86,7 @@ func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*gra
 	c.SetOutputs(logits)
 	c.RemoveMeta(inject.MetadataKey)
 	c.Prune()
-	if err := sameTokens(c, s.Plan.Inputs); err != nil {
+	if err := sameTokens(c, s.Plan.Encoder.Inputs); err != nil {
 		return nil, nil, err
 	}
 	if _, err := rewrite.RaiseOpset(c, trainingOpset); err != nil {
@@ -109,7 +110,7 @@ func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*gra
 }
 
 // sameTokens tells shape inference that ids, mask and token types are the same tokens, whatever names the exporter chose.
-func sameTokens(g *graph.Graph, in inject.Inputs) error {
+func sameTokens(g *graph.Graph, in models.Inputs) error {
 	var vs []*graph.Value
 	for _, name := range []string{in.IDs, in.Mask, in.TokenType} {
 		if v := g.Value(name); v != nil && v.IsInput() {
@@ -161,7 +162,7 @@ func (s *StepGraph) dropouts(g *graph.Graph, training bool) error {
 func (s *StepGraph) addLoss() (*graph.Value, error) {
 	g := s.Graph
 	batch := graph.Shape{graph.UnknownDim()}
-	if ids := g.Value(s.Plan.Inputs.IDs); ids != nil && len(ids.Shape) > 0 {
+	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil && len(ids.Shape) > 0 {
 		batch[0] = ids.Shape[0]
 	}
 	labels, err := g.AddInput(LabelsInput, s.Task.LabelType, batch)

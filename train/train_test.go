@@ -79,7 +79,7 @@ func feeds(t *testing.T, s *train.StepGraph, g *graph.Graph, b *data.Batch) map[
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.Feeds(b, flat, 1/float64(b.Size), 0, 9, 1)
+	out, err := s.Feeds(b, flat, 1/float64(b.Size), 9, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

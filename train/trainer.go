@@ -66,8 +66,6 @@ type Trainer struct {
 	Forward *Predictor // runs the forward graph; its Params are set by the trainer
 	Train   *data.Dataset
 	Eval    *data.Dataset
-	// PositionOffset is the position id of the first token, for models with a position input.
-	PositionOffset int
 	// Save, when set, is called at the end of each epoch and when the run is interrupted.
 	Save func(State) error
 	// Report, when set, is told of each step, evaluation and epoch.
@@ -287,7 +285,7 @@ func finite(step int, loss, norm float64) error {
 
 // gradient runs the training graph on one batch. The gradient is the caller's to change.
 func (t *Trainer) gradient(ctx context.Context, b *data.Batch, weight float64, number uint64) (float64, []float32, error) {
-	feeds, err := t.Step.Feeds(b, t.state.Params, weight, t.PositionOffset, t.Seed, number)
+	feeds, err := t.Step.Feeds(b, t.state.Params, weight, t.Seed, number)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -308,8 +306,8 @@ func (t *Trainer) gradient(ctx context.Context, b *data.Batch, weight float64, n
 
 // Feeds returns everything the training graph reads for a batch: each example weighs weight, and dropout masks are drawn
 // from (seed, number).
-func (s *StepGraph) Feeds(b *data.Batch, params []float32, weight float64, positionOffset int, seed, number uint64) (map[string]*graph.Tensor, error) {
-	feeds, err := tokenFeeds(s.Graph, s.Plan.Inputs, positionOffset, b)
+func (s *StepGraph) Feeds(b *data.Batch, params []float32, weight float64, seed, number uint64) (map[string]*graph.Tensor, error) {
+	feeds, err := TokenFeeds(s.Graph, s.Plan.Encoder, b)
 	if err != nil {
 		return nil, err
 	}

@@ -40,22 +40,16 @@ type reader struct {
 }
 
 // newReader loads a tokenizer and checks that it belongs to the model: every id needs a row in the word embeddings.
-func newReader(o *console, path string, maxLength, vocab, positions int) (*reader, error) {
+func newReader(o *console, path string, maxLength int, info models.Info) (*reader, error) {
 	t, err := data.LoadTokenizer(path)
 	if err != nil {
 		return nil, err
 	}
-	if vocab > 0 && t.VocabSize() > vocab {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the model's vocabulary %d: it belongs to another model", path, t.VocabSize(), vocab)
+	if t.VocabSize() > info.Vocab {
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the model's vocabulary %d: it belongs to another model", t.Path(), t.VocabSize(), info.Vocab)
 	}
-	if positions > 0 && maxLength > positions {
-		return nil, usagef("--max-length %d: the model has %d positions", maxLength, positions)
-	}
-	return &reader{o, t, maxLength}, nil
+	return &reader{o, t, min(maxLength, info.Positions)}, nil
 }
-
-// positions returns how many tokens the model can take.
-func positions(enc *models.Encoder) int { return enc.MaxPositions - enc.PositionOffset }
 
 // dataset encodes a set and attaches its labels for the task.
 func (r *reader) dataset(set *data.Set, task inject.Task) (*data.Dataset, error) {

@@ -38,11 +38,14 @@ func runInject(c *cli.Context, o *console, path string) error {
 	if err != nil {
 		return err
 	}
-	enc, err := loadEncoder(path)
+	g, err := onnxfile.Load(path)
 	if err != nil {
 		return err
 	}
-	base := enc.Params().Total()
+	enc, err := recognise(path, g)
+	if err != nil {
+		return err
+	}
 	plan, err := injectInto(c, enc, labels)
 	if err != nil {
 		return err
@@ -55,7 +58,7 @@ func runInject(c *cli.Context, o *console, path string) error {
 	if c.Bool("self-contained") {
 		opt.Weights = onnxfile.SelfContained
 	}
-	if err := onnxfile.Save(enc.Graph, out, opt); err != nil {
+	if err := onnxfile.Save(g, out, opt); err != nil {
 		return err
 	}
 	info, err := os.Stat(out)
@@ -68,9 +71,9 @@ func runInject(c *cli.Context, o *console, path string) error {
 		Parameters int          `json:"trainable_parameters"`
 		Share      float64      `json:"trainable_share"`
 		Plan       *inject.Plan `json:"plan"`
-	}{out, info.Size(), plan.Parameters(), float64(plan.Parameters()) / float64(base), plan}
+	}{out, info.Size(), plan.Parameters(), float64(plan.Parameters()) / float64(plan.Encoder.Parameters), plan}
 	return o.result(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s, %s bytes", out, planText(plan, base), thousands(int(info.Size())))
+		fmt.Fprintf(w, "%s: %s, %s bytes", out, planText(plan), thousands(int(info.Size())))
 		if opt.Weights == onnxfile.Reference {
 			fmt.Fprintf(w, "; the base's weights stay in %s", filepath.Base(path))
 		}

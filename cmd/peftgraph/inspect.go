@@ -31,47 +31,43 @@ func inspectCommand() *cli.Command {
 
 // inspection is the JSON form of what inspect prints.
 type inspection struct {
-	Path         string         `json:"path"`
-	Family       string         `json:"family"`
-	Layers       int            `json:"layers"`
-	Hidden       int            `json:"hidden"`
-	Heads        int            `json:"heads"`
-	Intermediate int            `json:"intermediate"`
-	Vocab        int            `json:"vocab"`
-	MaxPositions int            `json:"max_positions"`
-	Activation   string         `json:"activation"`
+	Path string `json:"path"`
+	models.Info
+	Heads        int            `json:"heads,omitempty"`
+	Intermediate int            `json:"intermediate,omitempty"`
+	Activation   string         `json:"activation,omitempty"`
 	Opset        int64          `json:"opset"`
 	Producer     string         `json:"producer,omitempty"`
 	Nodes        int            `json:"nodes"`
-	Parameters   int64          `json:"parameters"`
-	Inputs       []string       `json:"inputs"`
-	Outputs      []string       `json:"outputs"`
-	Pooler       bool           `json:"pooler"`
+	Inputs       []string       `json:"graph_inputs"`
+	Outputs      []string       `json:"graph_outputs"`
+	Pooler       bool           `json:"pooler,omitempty"`
 	Classifier   int            `json:"classifier_outputs,omitempty"`
-	Targets      []string       `json:"targets"`
+	Targets      []string       `json:"targets,omitempty"`
 	Methods      map[string]int `json:"trainable_by_method,omitempty"`
 	Plan         *inject.Plan   `json:"plan,omitempty"`
 }
 
 func inspect(o *console, path string) error {
-	enc, err := loadEncoder(path)
+	g, plan, err := loadModel(path)
 	if err != nil {
 		return err
 	}
-	g := enc.Graph
-	in := inspection{Path: path, Family: enc.Family, Layers: len(enc.Layers), Hidden: enc.Hidden, Heads: enc.Heads, Intermediate: enc.Intermediate,
-		Vocab: enc.Vocab, MaxPositions: enc.MaxPositions, Activation: enc.Activation, Opset: g.Opset(), Producer: g.Producer, Nodes: len(g.Nodes()),
-		Parameters: enc.Params().Total(), Inputs: described(g.Inputs()), Outputs: described(g.Outputs()), Pooler: enc.Pooler != nil, Targets: enc.Targets()}
+	in := inspection{Path: path, Opset: g.Opset(), Producer: g.Producer, Nodes: len(g.Nodes()), Inputs: described(g.Inputs()), Outputs: described(g.Outputs()), Plan: plan}
+	if plan != nil {
+		in.Info = plan.Encoder
+		return o.result(in, in.print)
+	}
+	enc, err := recognise(path, g)
+	if err != nil {
+		return err
+	}
+	in.Info, in.Heads, in.Intermediate, in.Activation = enc.Info(), enc.Heads, enc.Intermediate, enc.Activation
+	in.Pooler, in.Targets, in.Methods = enc.Pooler != nil, enc.Targets(), parametersByMethod(enc)
 	if enc.Classifier != nil {
 		in.Classifier = enc.Classifier.Out
 	}
-	if in.Plan, err = planOf(g); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if in.Plan == nil {
-		in.Methods = parametersByMethod(enc)
-	}
-	return o.result(in, func(w io.Writer) { in.print(w) })
+	return o.result(in, in.print)
 }
 
 func described(vs []*graph.Value) []string {
@@ -109,8 +105,8 @@ func (in inspection) print(w io.Writer) {
 	}
 	row("model", "%s", in.Path)
 	row("family", "%s", in.Family)
-	row("layers", "%d, hidden %d, heads %d, intermediate %d, %s", in.Layers, in.Hidden, in.Heads, in.Intermediate, in.Activation)
-	row("vocabulary", "%d tokens, %d positions", in.Vocab, in.MaxPositions)
+	row("size", "%d layers, hidden %d%s", in.Layers, in.Hidden, in.detail())
+	row("vocabulary", "%d tokens, texts of up to %d", in.Vocab, in.Positions)
 	row("parameters", "%s", thousands(int(in.Parameters)))
 	row("graph", "opset %d, %d nodes, written by %s", in.Opset, in.Nodes, orUnknown(in.Producer))
 	for _, v := range in.Inputs {
@@ -119,6 +115,10 @@ func (in inspection) print(w io.Writer) {
 	for _, v := range in.Outputs {
 		row("output", "%s", v)
 	}
+	if in.Plan != nil {
+		row("injected", "%s", planText(in.Plan))
+		return
+	}
 	row("head", "%s", in.headText())
 	row("targets", "%s", strings.Join(in.Targets, ", "))
 	for _, name := range inject.Names() {
@@ -126,9 +126,14 @@ func (in inspection) print(w io.Writer) {
 			row(name, "%s trainable with its defaults (%.2f %%): %s", thousands(n), 100*float64(n)/float64(in.Parameters), inject.Summary(name))
 		}
 	}
+}
+
+// detail is what only recognition knows.
+func (in inspection) detail() string {
 	if in.Plan != nil {
-		row("injected", "%s", planText(in.Plan, in.Parameters))
+		return ""
 	}
+	return fmt.Sprintf(", heads %d, intermediate %d, %s", in.Heads, in.Intermediate, in.Activation)
 }
 
 func (in inspection) headText() string {
@@ -142,12 +147,12 @@ func (in inspection) headText() string {
 }
 
 // planText describes an injection in one line.
-func planText(p *inject.Plan, base int64) string {
+func planText(p *inject.Plan) string {
 	var names []string
 	for _, m := range p.Methods {
 		names = append(names, m.Name)
 	}
-	text := fmt.Sprintf("%s, %s trainable parameters (%.2f %%)", strings.Join(names, "+"), thousands(p.Parameters()), 100*float64(p.Parameters())/float64(base))
+	text := fmt.Sprintf("%s, %s trainable parameters (%.2f %%)", strings.Join(names, "+"), thousands(p.Parameters()), 100*float64(p.Parameters())/float64(p.Encoder.Parameters))
 	if p.Task.Type != "" {
 		text += fmt.Sprintf(", %s head on %s", p.Task.Type, p.Head.Kind)
 	}

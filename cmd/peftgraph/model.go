@@ -23,12 +23,25 @@ func onePath(c *cli.Context, what string) (string, error) {
 	return c.Args().First(), nil
 }
 
-// loadEncoder loads a model and recognises it.
-func loadEncoder(path string) (*models.Encoder, error) {
+// loadModel loads a model and the plan it carries; the plan is nil for a model that isn't injected.
+func loadModel(path string) (*graph.Graph, *inject.Plan, error) {
 	g, err := onnxfile.Load(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	plan, err := inject.ReadPlan(g)
+	var none *inject.NoPlanError
+	if errors.As(err, &none) {
+		return g, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return g, plan, nil
+}
+
+// recognise finds the encoder in a graph that was loaded from path.
+func recognise(path string, g *graph.Graph) (*models.Encoder, error) {
 	enc, err := models.Recognise(g)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -98,14 +111,4 @@ func weightsDir(g *graph.Graph) string {
 		}
 	}
 	return best
-}
-
-// planOf returns the plan of an injected model, or nil for a model without one.
-func planOf(g *graph.Graph) (*inject.Plan, error) {
-	p, err := inject.ReadPlan(g)
-	var none *inject.NoPlanError
-	if errors.As(err, &none) {
-		return nil, nil
-	}
-	return p, err
 }

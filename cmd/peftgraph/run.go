@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/optim"
@@ -23,36 +23,40 @@ func scheduleUsage() string {
 
 // injectedModel loads the model that a run was trained on, or the one at path when it isn't empty, and injects what the
 // run's plan says when the file is the base. Another base is refused.
-func injectedModel(run *train.Run, path string) (*models.Encoder, error) {
+func injectedModel(run *train.Run, path string) (*graph.Graph, error) {
 	var err error
 	if path == "" {
 		if path, err = run.ModelPath(); err != nil {
 			return nil, err
 		}
 	}
-	enc, plan, err := loadInjected(path)
+	g, plan, err := loadModel(path)
 	if err != nil {
 		return nil, err
 	}
 	if plan == nil {
-		if plan, err = reinject(enc, run.Plan, path); err != nil {
+		if plan, err = reinject(g, run.Plan, path); err != nil {
 			return nil, err
 		}
 	}
 	if !reflect.DeepEqual(plan, run.Plan) {
 		return nil, fmt.Errorf("%s: its plan is not the one that %s was trained with", path, run.Dir)
 	}
-	return enc, nil
+	return g, nil
 }
 
 // reinject repeats the injection of a plan: with the same base, settings and seed it gives the same plan.
-func reinject(enc *models.Encoder, p *inject.Plan, path string) (*inject.Plan, error) {
-	fingerprint, err := onnxfile.Fingerprint(enc.Graph)
+func reinject(g *graph.Graph, p *inject.Plan, path string) (*inject.Plan, error) {
+	fingerprint, err := onnxfile.Fingerprint(g)
 	if err != nil {
 		return nil, err
 	}
 	if fingerprint != p.Base {
 		return nil, fmt.Errorf("%s: another model than the one the adapter was trained on (fingerprint %.12s, want %.12s)", path, fingerprint, p.Base)
+	}
+	enc, err := recognise(path, g)
+	if err != nil {
+		return nil, err
 	}
 	var ms []inject.Method
 	for _, a := range p.Methods {
@@ -66,8 +70,8 @@ func reinject(enc *models.Encoder, p *inject.Plan, path string) (*inject.Plan, e
 }
 
 // trainedModel is injectedModel with the run's trained values in it.
-func trainedModel(run *train.Run, path string) (*models.Encoder, error) {
-	enc, err := injectedModel(run, path)
+func trainedModel(run *train.Run, path string) (*graph.Graph, error) {
+	g, err := injectedModel(run, path)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +79,7 @@ func trainedModel(run *train.Run, path string) (*models.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return enc, run.Plan.SetValues(enc.Graph, values)
+	return g, run.Plan.SetValues(g, values)
 }
 
 // columns returns the reader's options that a run was trained with.

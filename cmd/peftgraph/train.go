@@ -10,9 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
@@ -69,7 +69,7 @@ func settingsFrom(c *cli.Context) train.Settings {
 // A job is a run that is ready to go.
 type job struct {
 	run     *train.Run
-	enc     *models.Encoder // of the injected graph
+	graph   *graph.Graph // injected
 	train   *data.Dataset
 	eval    *data.Dataset
 	resumed *train.State
@@ -88,7 +88,7 @@ func runTrain(c *cli.Context, o *console) error {
 	if err != nil {
 		return err
 	}
-	return j.go_(c, o)
+	return j.start(c, o)
 }
 
 // newJob reads everything before it makes the run folder, so that bad input leaves nothing behind.
@@ -113,8 +113,7 @@ func newJob(c *cli.Context, o *console, settings train.Settings) (*job, error) {
 	if tokenizer == "" {
 		tokenizer = filepath.Dir(path)
 	}
-	maxLength := min(c.Int("max-length"), positions(j.enc))
-	r, err := newReader(o, tokenizer, maxLength, j.enc.Vocab, positions(j.enc))
+	r, err := newReader(o, tokenizer, c.Int("max-length"), plan.Encoder)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +123,7 @@ func newJob(c *cli.Context, o *console, settings train.Settings) (*job, error) {
 	if j.run, err = train.NewRun(c.String("output")); err != nil {
 		return nil, err
 	}
-	j.run.Plan, j.run.Settings, j.run.MaxLength = plan, settings, maxLength
+	j.run.Plan, j.run.Settings, j.run.MaxLength = plan, settings, r.maxLength
 	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header}
 	if err := errors.Join(absolute(c.String("data"), &j.run.TrainFile), absolute(c.String("eval"), &j.run.EvalFile)); err != nil {
 		return nil, err
@@ -147,11 +146,11 @@ func absolute(path string, to *string) (err error) {
 
 // model loads the model, injecting first when it isn't injected yet.
 func (j *job) model(c *cli.Context, path string, set *data.Set) (*inject.Plan, error) {
-	enc, plan, err := loadInjected(path)
+	g, plan, err := loadModel(path)
 	if err != nil {
 		return nil, err
 	}
-	j.enc = enc
+	j.graph = g
 	if plan != nil {
 		if c.IsSet("method") {
 			return nil, usagef("--method: %s is injected already; train the original model, or leave --method away", path)
@@ -162,7 +161,11 @@ func (j *job) model(c *cli.Context, path string, set *data.Set) (*inject.Plan, e
 		return plan, nil
 	}
 	if !c.IsSet("method") {
-		return nil, &inject.NoPlanError{}
+		return nil, fmt.Errorf("%s: %w", path, &inject.NoPlanError{})
+	}
+	enc, err := recognise(path, g)
+	if err != nil {
+		return nil, err
 	}
 	labels := labelsFrom(c)
 	if c.String("task") == "classification" && labels == nil {
@@ -173,23 +176,6 @@ func (j *job) model(c *cli.Context, path string, set *data.Set) (*inject.Plan, e
 		labels = classes.Names()
 	}
 	return injectInto(c, enc, labels)
-}
-
-// loadInjected loads a model and its plan; the plan is nil when there is none.
-func loadInjected(path string) (*models.Encoder, *inject.Plan, error) {
-	g, err := onnxfile.Load(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	plan, err := planOf(g)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	enc, err := models.Recognise(g)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return enc, plan, nil
 }
 
 func (j *job) data(c *cli.Context, r *reader, set *data.Set, plan *inject.Plan) (err error) {
@@ -221,10 +207,10 @@ func resumedJob(c *cli.Context, o *console, _ train.Settings) (*job, error) {
 		return nil, fmt.Errorf("%s: the run is finished; train into another folder", dir)
 	}
 	j := &job{run: run}
-	if j.enc, err = injectedModel(run, ""); err != nil {
+	if j.graph, err = injectedModel(run, ""); err != nil {
 		return nil, err
 	}
-	r, err := newReader(o, run.TokenizerPath(), run.MaxLength, j.enc.Vocab, 0)
+	r, err := newReader(o, run.TokenizerPath(), run.MaxLength, run.Plan.Encoder)
 	if err != nil {
 		return nil, err
 	}
@@ -248,8 +234,8 @@ func resumedJob(c *cli.Context, o *console, _ train.Settings) (*job, error) {
 	return j, nil
 }
 
-// go_ builds the graphs, trains, and keeps the run folder up to date.
-func (j *job) go_(c *cli.Context, o *console) error {
+// start builds the graphs, trains, and keeps the run folder up to date.
+func (j *job) start(c *cli.Context, o *console) error {
 	ctx := c.Context
 	t, done, err := j.trainer(ctx, c, o)
 	if err != nil {
@@ -257,7 +243,7 @@ func (j *job) go_(c *cli.Context, o *console) error {
 	}
 	defer done()
 	layout := t.Step.Layout
-	values, err := j.run.Plan.Values(j.enc.Graph)
+	values, err := j.run.Plan.Values(j.graph)
 	if err != nil {
 		return err
 	}
@@ -277,7 +263,7 @@ func (j *job) go_(c *cli.Context, o *console) error {
 	p := newProgress(o, log, t)
 	t.Report = p.report
 	t.Save = j.save
-	o.note("%s", p.plan(j.run.Plan, j.enc, len(j.train.Encodings)))
+	o.note("training %s on %s examples", planText(j.run.Plan), thousands(len(j.train.Encodings)))
 	state, err := t.Run(ctx, initial, j.resumed)
 	p.bar.end()
 	if p.err != nil {
@@ -319,7 +305,7 @@ func (j *job) finish(o *console, s train.State, size int) error {
 		Metrics   map[string]float64 `json:"metrics,omitempty"`
 		Trainable int                `json:"trainable_parameters"`
 		Share     float64            `json:"trainable_share"`
-	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, size, float64(size) / float64(j.enc.Params().Total())}
+	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, size, float64(size) / float64(j.run.Plan.Encoder.Parameters)}
 	return o.result(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", j.run.Dir, s.Steps, s.BestEpoch, metricsText(s.BestMetric))
 	})
@@ -327,7 +313,7 @@ func (j *job) finish(o *console, s train.State, size int) error {
 
 // trainer gives the training graph and the forward graph to onnxruntime.
 func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.Trainer, func(), error) {
-	step, err := train.NewStepGraph(j.enc.Graph, j.run.Plan, autodiff.Options{FusedMatMul: c.Bool("fused-matmul")})
+	step, err := train.NewStepGraph(j.graph, j.run.Plan, autodiff.Options{FusedMatMul: c.Bool("fused-matmul")})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -345,11 +331,11 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &train.Trainer{Settings: j.run.Settings, Step: step, Exec: exec, Train: j.train, Eval: j.eval, PositionOffset: j.enc.PositionOffset}
+	t := &train.Trainer{Settings: j.run.Settings, Step: step, Exec: exec, Train: j.train, Eval: j.eval}
 	if j.eval == nil {
 		return t, func() { _ = exec.Close() }, nil
 	}
-	forward, err := train.NewForwardGraph(j.enc.Graph, j.run.Plan)
+	forward, err := train.NewForwardGraph(j.graph, j.run.Plan)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -357,7 +343,7 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	if err != nil {
 		return nil, nil, err
 	}
-	t.Forward = &train.Predictor{Exec: fexec, Graph: forward, Plan: j.run.Plan, PositionOffset: j.enc.PositionOffset}
+	t.Forward = &train.Predictor{Exec: fexec, Graph: forward, Plan: j.run.Plan}
 	return t, func() { _ = exec.Close(); _ = fexec.Close() }, nil
 }
 
@@ -373,10 +359,6 @@ type progress struct {
 
 func newProgress(o *console, log io.Writer, t *train.Trainer) *progress {
 	return &progress{o: o, log: log, bar: o.bar("training", false)}
-}
-
-func (p *progress) plan(plan *inject.Plan, enc *models.Encoder, examples int) string {
-	return fmt.Sprintf("training %s on %s examples", planText(plan, enc.Params().Total()), thousands(examples))
 }
 
 func (p *progress) report(e train.Event) {

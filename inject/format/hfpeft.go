@@ -76,7 +76,7 @@ func hfModule(p *inject.Plan, target string) string {
 	if p.Task.Type == "" || target == "classifier" {
 		return hfPrefix + target
 	}
-	return hfPrefix + p.ModelPrefix + target
+	return hfPrefix + p.Encoder.Prefix + target
 }
 
 func hfKey(m hfMethod) func(*inject.Plan, inject.Trainable) string {

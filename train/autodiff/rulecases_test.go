@@ -2,7 +2,7 @@ package autodiff
 
 import "slices"
 
-var ruleCases = slices.Concat(elementwiseCases, activationCases, productCases, shapeCases, indexCases, reduceCases, normCases)
+var ruleCases = slices.Concat(elementwiseCases, activationCases, productCases, einsumCases, shapeCases, indexCases, reduceCases, normCases)
 
 var elementwiseCases = []ruleCase{
 	{opsets: "11 13 21", inputs: "x float[2,3], z float[2,3]", body: "y = Add(x, z)"},
@@ -105,6 +105,13 @@ var productCases = []ruleCase{
 	{opsets: "13", inputs: "x float[a,4,b], w float[a,4,5]", body: "y = com.microsoft.FusedMatMul(x, w) {transA=1}"},
 	{opsets: "13", inputs: "x float[a,b,4], w float[5,4]", body: "y = com.microsoft.FusedMatMul(x, w) {transB=1, alpha=2f}"},
 	{opsets: "13", inputs: "x float[a,4,b], w float[1,5,4]", body: "y = com.microsoft.FusedMatMul(x, w) {transA=1, transB=1}"},
+}
+
+var einsumCases = []ruleCase{
+	{opsets: "12 21", inputs: "x float[a,4,b,3], z float[a,4,n,3]", body: `y = Einsum(x, z) {equation="bhqd,bhkd->bhqk"}`},
+	{opsets: "12", inputs: "x float[a,b,4], w float[4,2,3]", body: `y = Einsum(x, w) {equation="bsh, hnd -> bnsd"}`},
+	{opsets: "12", inputs: "x float[a,4], z float[4]", body: `y = Einsum(x, z) {equation="ij,j->i"}`},
+	{opsets: "12", inputs: "x float[a,b,4]", body: `y = Einsum(x) {equation="abc->cab"}`},
 }
 
 var shapeCases = []ruleCase{

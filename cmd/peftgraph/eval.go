@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+func evalCommand() *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "data", Usage: "labelled text to judge on", Category: dataCategory},
+		&cli.IntFlag{Name: "eval-batch-size", Value: train.DefaultSettings().EvalBatch, Usage: "texts per batch"},
+		modelFlag(),
+	}
+	flags = append(flags, dataFlags()...)
+	flags = append(flags, runtimeFlags()...)
+	return &cli.Command{
+		Name:      "eval",
+		Usage:     "judge a trained run on labelled text",
+		ArgsUsage: "RUN/",
+		Flags:     append(flags, outputFlags()...),
+		Action: func(c *cli.Context) error {
+			dir, err := onePath(c, "run folder")
+			if err != nil {
+				return err
+			}
+			return runEval(c, newConsole(c), dir)
+		},
+	}
+}
+
+func runEval(c *cli.Context, o *console, dir string) error {
+	if c.String("data") == "" {
+		return usagef("eval: --data is needed")
+	}
+	run, err := train.OpenRun(dir)
+	if err != nil {
+		return err
+	}
+	set, err := data.Read(c.String("data"), readAs(c, run))
+	if err != nil {
+		return err
+	}
+	l, err := openTrained(c, o, dir)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	d, err := l.reader.dataset(set, run.Plan.Task)
+	if err != nil {
+		return err
+	}
+	p, err := l.predict(c.Context, o, d, c.Int("eval-batch-size"))
+	if err != nil {
+		return err
+	}
+	task, err := train.NewTask(run.Plan.Task.Type)
+	if err != nil {
+		return err
+	}
+	scores := task.Evaluate(p)
+	v := struct {
+		Run      string             `json:"run"`
+		Data     string             `json:"data"`
+		Examples int                `json:"examples"`
+		Metrics  map[string]float64 `json:"metrics"`
+	}{dir, c.String("data"), p.Len(), scores}
+	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(scores)) })
+}
+
+// readAs is how the run's own data was read, where no flag says otherwise.
+func readAs(c *cli.Context, run *train.Run) data.Options {
+	opt := dataOptions(c)
+	if opt == (data.Options{}) {
+		return columns(run)
+	}
+	return opt
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+// A loadedRun is a trained run that is ready to predict.
+type loadedRun struct {
+	run       *train.Run
+	graph     *graph.Graph // injected, with the trained values
+	reader    *reader
+	predictor *train.Predictor
+	close     func()
+}
+
+// openTrained loads a run folder and gives its model to onnxruntime.
+func openTrained(c *cli.Context, o *console, dir string) (*loadedRun, error) {
+	run, err := train.OpenRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	trained, err := trainedModel(run, c.String("model"))
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(o, run.TokenizerPath(), run.MaxLength, run.Plan.Encoder)
+	if err != nil {
+		return nil, err
+	}
+	e, err := openEngine(c.Context, c, o)
+	if err != nil {
+		return nil, err
+	}
+	g := trained.Clone()
+	inject.Deploy(g)
+	p, done, err := e.predictor(c.Context, dir, g, run.Plan)
+	if err != nil {
+		return nil, err
+	}
+	return &loadedRun{run, trained, r, p, done}, nil
+}
+
+// predictor gives a graph with the plan's logits to onnxruntime, no other output.
+func (e *engine) predictor(ctx context.Context, name string, g *graph.Graph, p *inject.Plan) (*train.Predictor, func(), error) {
+	g.SetOutputs(g.Value(p.Logits))
+	g.Prune()
+	s, err := e.session(ctx, name, g)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &train.Predictor{Exec: s, Graph: g, Plan: p}, func() { _ = s.Close() }, nil
+}
+
+// predict computes the logits of a data set, with a progress bar.
+func (l *loadedRun) predict(ctx context.Context, o *console, d *data.Dataset, batch int) (train.Predictions, error) {
+	b := o.bar("predicting", false)
+	defer b.end()
+	return l.predictor.Predict(ctx, d, batch, func(done, total int) { b.at(int64(done), int64(total), "") })
+}
+
+// modelFlag names the base when it isn't where the run remembers it.
+func modelFlag() cli.Flag {
+	return &cli.StringFlag{Name: "model", Usage: "the model the run was trained on, where it was moved"}
+}
