@@ -1,8 +1,10 @@
 package onnxfile
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +255,14 @@ func TestBadModels(t *testing.T) {
 		if e, ok := err.(*LoadError); !ok || e.Hint() == "" {
 			t.Errorf("%s: %T without a hint", name, err)
 		}
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.onnx"))
+	var e *LoadError
+	if !errors.As(err, &e) || e.Hint() != "check the path" {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package onnxfile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -30,6 +31,9 @@ func (e *LoadError) Hint() string {
 	var ext *externalError
 	if errors.As(e.Err, &ext) {
 		return "put the data files that came with the model beside it; they are part of it"
+	}
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return "check the path"
 	}
 	if errors.Is(e.Err, errNotModel) || errors.Is(e.Err, errTruncated) {
 		return "give a complete .onnx file; if this is one, download or export it again"

@@ -56,7 +56,11 @@ func (r *references) place(t *graph.Tensor) ([]*onnxpb.StringStringEntryProto, e
 	case r.inline:
 		return nil, nil
 	}
-	return nil, &OutsideError{Dir: r.dir, File: ref.File.Path()}
+	file := ref.File.Path()
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		file = real // where a link leads is what counts
+	}
+	return nil, &OutsideError{Dir: r.dir, File: file}
 }
 
 // A sideFile collects the larger tensors of a model, each once.
