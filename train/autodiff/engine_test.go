@@ -113,6 +113,36 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What a rule can't differentiate it says, with the node.
+func TestRuleRefusals(t *testing.T) {
+	for _, c := range []struct{ opset, inputs, body, want string }{
+		{"13", "x float[3], lo float[]", "y = Clip(x, lo)", `Clip that computes "y": input 1 ("lo" float[]) is trainable`},
+		{"13", "x float[3]", `init p int64[2] = [1,1]; y = Pad(x, p) {mode="reflect"}`, `mode "reflect"`},
+		{"17", "x float[2,3], w float[3]", "u, y, i = LayerNormalization(x, w)", "depends on its output 1"},
+		{"16", "x float[3], u float[2]", `init i int64[2] = [0,1]; y = ScatterElements(x, i, u) {reduction="mul"}`, `reduction "mul"`},
+		{"16", "x float[3], u float[2]", `init i int64[2,1] = [0,1]; y = ScatterND(x, i, u) {reduction="max"}`, `reduction "max"`},
+		{"12", "x float[3,4]", `y = Einsum(x) {equation="ij"}`, `equation "ij"`},
+		{"12", "x float[3,4]", `y = Einsum(x) {equation="ij->i"}`, `axis 'j' of input 0`},
+		{"15", "x float[3,4], i int64[3,2]", "y = GatherElements(x, i) {axis=1}", "needs opset 16, not 15"},
+		{"11", "x float[n,3], z float[4,3]", "y = Mul(x, z)", "needs opset 13, not 11"},
+		{"13", "x float[5]", "init s int64[2] = [2,3]; y, _ = Split(x, s)", "output 1 is absent"},
+		{"13", "x float[2,3]", "init k float[] = [1]; h = Cast(x) {to=10}; q = Relu(h); y = Cast(q) {to=1}", "float16"},
+		{"13", "x float[3], w float[3,4]", "y = com.microsoft.FusedMatMul(x, w)", "as MatMul only"},
+		{"13", "x float[2,4,3], w float[4,3,5]", "y = com.microsoft.FusedMatMul(x, w) {transBatchA=1}", "transBatchA"},
+	} {
+		rule := ruleCase{inputs: c.inputs, body: c.body}
+		g, err := rule.graph(c.opset)
+		if err != nil {
+			t.Errorf("%s: %v", c.body, err)
+			continue
+		}
+		_, err = Gradients(g, g.Value("loss"), rule.wrt(g), Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "autodiff: gradient of ") {
+			t.Errorf("%s: error %v, want one that says %s", c.body, err, c.want)
+		}
+	}
+}
+
 // A value of unknown rank stops the walk with its name.
 func TestUnknownRank(t *testing.T) {
 	g := parsed(t, `graph "g" (w float[3], s int64[n]) => (loss float[])

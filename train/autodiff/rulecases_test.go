@@ -18,6 +18,15 @@ var elementwiseCases = []ruleCase{
 	// Only running tells whether n is 1 and was broadcast.
 	{opsets: "13 21", inputs: "x float[n,3], z float[4,3]", body: "y = Mul(x, z)"},
 	{opsets: "13", inputs: "x float[n], z float[a,4]", body: "y = Sub(x, z)"},
+	{opsets: "13", inputs: "x float[a,b,3], w float[3]", body: "init s int64[2] = [-1,3]; r = Reshape(x, s); y = Mul(r, w)"},
+	// The size a+b is no input's dimension, so it is taken from the values that have it.
+	{opsets: "13", inputs: "u float[a,3], v float[b,3], w float[3]", body: "x = Concat(u, v) {axis=0}; y = Mul(x, w)"},
+	{opsets: "13", inputs: "u float[a,3], v float[b,3]", body: "x = Concat(u, v) {axis=0}; y = Concat(x, x, x) {axis=0}"},
+	{opsets: "18", inputs: "u float[n,a,3], v float[n,b,3]", body: "x = Concat(u, v) {axis=1}; init k int64[1] = [1]; y = ReduceMean(x, k)"},
+	{opsets: "16", inputs: "u float[a,3], v float[b,3], i int64[4]", body: "x = Concat(u, v) {axis=0}; y = Gather(x, i)"},
+	{opsets: "15", inputs: "u float[a,3], v float[b,3], i int64[4]", body: "x = Concat(u, v) {axis=0}; y = Gather(x, i)"},
+	{opsets: "16", inputs: "u float[a,3], v float[b,3]", body: "x = Concat(u, v) {axis=0}; init i int64[] = [1]; y = Gather(x, i)"},
+	{opsets: "16", inputs: "u float[a,2], v float[b,2], i int64[4]", body: "x = Concat(u, v) {axis=0}; xt = Transpose(x); y = Gather(xt, i) {axis=1}"},
 	{opsets: "13", inputs: "x float[a,3], u float[3], v float[a,1]", body: "y = Sum(x, u, v, x)"},
 	{opsets: "13", inputs: "x float[a,3], u float[3], v float[1]", body: "y = Mean(x, u, v)"},
 	{opsets: "13", inputs: "x float[a,3], u float[3]", body: "y = Max(x, u)"},

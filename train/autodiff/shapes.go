@@ -48,16 +48,13 @@ func (e *engine) size(d graph.Dim) *graph.Value {
 	if o, ok := e.shapes.origin[d.Sym]; ok {
 		v = b.Op("Gather", b.Op("Shape", o.input), b.Ints(int64(o.axis)))
 	} else if factors := strings.Split(d.Sym, "*"); len(factors) > 1 {
-		for i, f := range factors {
+		v = b.Ints(1)
+		for _, f := range factors {
 			size := e.size(parseDim(f))
 			if size == nil {
 				return nil
 			}
-			if v == nil || i == 0 {
-				v = size
-			} else {
-				v = b.Op("Mul", v, size)
-			}
+			v = b.Op("Mul", v, size)
 		}
 	}
 	e.shapes.sizes[d.Sym] = v
