@@ -20,11 +20,11 @@ func evalCommand() *cli.Command {
 	flags = append(flags, runtimeFlags()...)
 	return &cli.Command{
 		Name:      "eval",
-		Usage:     "judge a trained run on labelled text",
-		ArgsUsage: "RUN/",
+		Usage:     "judge a trained run, or an injected model as it is, on labelled text",
+		ArgsUsage: "RUN/ or MODEL.lora.onnx",
 		Flags:     append(flags, outputFlags()...),
 		Action: func(c *cli.Context) error {
-			dir, err := onePath(c, "run folder")
+			dir, err := onePath(c, "run folder or injected model")
 			if err != nil {
 				return err
 			}
@@ -37,19 +37,16 @@ func runEval(c *cli.Context, o *console, dir string) error {
 	if c.String("data") == "" {
 		return usagef("eval: --data is needed")
 	}
-	run, err := train.OpenRun(dir)
-	if err != nil {
-		return err
-	}
-	set, err := data.Read(c.String("data"), readAs(c, run))
-	if err != nil {
-		return err
-	}
 	l, err := openTrained(c, o, dir)
 	if err != nil {
 		return err
 	}
 	defer l.close()
+	run := l.run
+	set, err := data.Read(c.String("data"), readAs(c, run))
+	if err != nil {
+		return err
+	}
 	d, err := l.reader.dataset(set, run.Plan.Task)
 	if err != nil {
 		return err
@@ -75,7 +72,7 @@ func runEval(c *cli.Context, o *console, dir string) error {
 // readAs is how the run's own data was read, where no flag says otherwise.
 func readAs(c *cli.Context, run *train.Run) data.Options {
 	opt := dataOptions(c)
-	if opt == (data.Options{}) {
+	if opt == (data.Options{}) && run.Data.Format != "" {
 		return columns(run)
 	}
 	return opt

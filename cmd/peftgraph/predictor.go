@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,13 +23,9 @@ type loadedRun struct {
 	close     func()
 }
 
-// openTrained loads a run folder and gives its model to onnxruntime.
-func openTrained(c *cli.Context, o *console, dir string) (*loadedRun, error) {
-	run, err := train.OpenRun(dir)
-	if err != nil {
-		return nil, err
-	}
-	trained, err := trainedModel(run, c.String("model"))
+// openTrained loads a run folder, or an injected model as it is, and gives its model to onnxruntime.
+func openTrained(c *cli.Context, o *console, path string) (*loadedRun, error) {
+	run, trained, err := trainedRun(c, path)
 	if err != nil {
 		return nil, err
 	}
@@ -40,11 +39,32 @@ func openTrained(c *cli.Context, o *console, dir string) (*loadedRun, error) {
 	}
 	g := trained.Clone()
 	inject.Deploy(g)
-	p, done, err := e.predictor(c.Context, dir, g, run.Plan)
+	p, done, err := e.predictor(c.Context, path, g, run.Plan)
 	if err != nil {
 		return nil, err
 	}
 	return &loadedRun{run, trained, r, p, done}, nil
+}
+
+// trainedRun opens a run folder. An injected model stands for a run that took no step, with the tokenizer beside it.
+func trainedRun(c *cli.Context, path string) (*train.Run, *graph.Graph, error) {
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		run, err := train.OpenRun(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		g, err := trainedModel(run, c.String("model"))
+		return run, g, err
+	}
+	g, plan, err := loadModel(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if plan == nil || plan.Task.Type == "" {
+		return nil, nil, fmt.Errorf("%s: neither a run folder nor a model that was injected with a head", path)
+	}
+	const maxLength = 128
+	return &train.Run{Dir: filepath.Dir(path), Plan: plan, MaxLength: maxLength}, g, nil
 }
 
 // predictor gives a graph with the plan's logits to onnxruntime, no other output.

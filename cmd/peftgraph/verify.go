@@ -8,6 +8,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/crosscheck"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/runtime"
@@ -117,4 +119,17 @@ func verifyData(c *cli.Context, o *console, info models.Info, dir string) (*data
 		return nil, err
 	}
 	return data.NewDataset(r.tokenizer, set.Examples, r.maxLength), nil
+}
+
+// crossRead compares our reading of a file with onnx-go's, an independent one, and says what that skipped.
+func crossRead(path string, g *graph.Graph) ([]string, error) {
+	r, err := crosscheck.Compare(path, g)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{fmt.Sprintf("%s: onnx-go reads the same %d nodes and %d initializers", path, r.Nodes, r.Initializers)}
+	for _, s := range r.Skipped {
+		lines = append(lines, "  not compared: "+s)
+	}
+	return lines, nil
 }
