@@ -119,6 +119,9 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	if len(plan.Trainables) == 0 {
 		return nil, fmt.Errorf("inject: nothing would be trained: give a --method or a --task")
 	}
+	if err := plan.Encoder.Store(g); err != nil {
+		return nil, fmt.Errorf("inject: %w", err)
+	}
 	return plan, plan.Store(g)
 }
 
