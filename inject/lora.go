@@ -138,7 +138,7 @@ func (l *LoRA) start(rng *rand.Rand, r, in, out int) (a []float32, initA string,
 }
 
 // Merge adds s·B·A to the weight.
-func (l *LoRA) Merge(m *Merging, s Site, weight []float32, out, in int) error {
+func (l *LoRA) Merge(m *Merging, s Site, mod *Module) error {
 	a, err := m.Value(s, roleLoraA)
 	if err != nil {
 		return err
@@ -147,12 +147,13 @@ func (l *LoRA) Merge(m *Merging, s Site, weight []float32, out, in int) error {
 	if err != nil {
 		return err
 	}
+	out, in := mod.Out, mod.In
 	r := len(a) / in
 	if len(a) != r*in || len(b) != out*r {
 		return fmt.Errorf("A has %d elements and B %d: they don't fit a weight of %d×%d", len(a), len(b), out, in)
 	}
 	for o := range out {
-		row := weight[o*in : (o+1)*in]
+		row := mod.Weight[o*in : (o+1)*in]
 		for k := range r {
 			f := s.Scale * float64(b[o*r+k])
 			for i, v := range a[k*in : (k+1)*in] {

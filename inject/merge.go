@@ -22,9 +22,17 @@ func (m *Merging) Value(s Site, role string) ([]float32, error) {
 	return graph.Data[float32](m.values[t.Name])
 }
 
-// Merge folds what can be folded into the base weights and removes the nodes that did its work; g is an injected graph,
+// A Module is a base module's parameters, float32, while a [Merger] changes them in place.
+type Module struct {
+	Weight  []float32 // [Out, In], row-major
+	Bias    []float32 // [Out]; nil where the module has none
+	Out, In int
+}
+
+// Merge folds what can be folded into the base's parameters and removes the nodes that did its work; g is an injected graph,
 // whose trainables hold the trained values. Methods that can't be folded stay as nodes with constants, and their names are
-// returned. Only weights change: a weight that several modules share gets a copy for the one that is merged.
+// returned. Trained copies of base parameters take the base's names. A parameter that several modules share gets a copy for
+// the one that is merged.
 func Merge(g *graph.Graph, p *Plan) (unmerged []string, err error) {
 	values, err := p.Values(g)
 	if err != nil {
@@ -43,72 +51,168 @@ func Merge(g *graph.Graph, p *Plan) (unmerged []string, err error) {
 			unmerged = append(unmerged, a.Name)
 		}
 	}
-	// Last in, first out: a site's old value may itself stand in for an earlier one.
-	for i := len(p.Sites) - 1; i >= 0; i-- {
-		s := p.Sites[i]
-		if mg := mergers[s.Method]; mg != nil {
-			if err := m.site(g, mg, s); err != nil {
-				return nil, fmt.Errorf("inject: merge: %s at %q: %w", s.Method, s.Target, err)
-			}
+	sites, err := p.resolve(g, mergers)
+	if err != nil {
+		return nil, fmt.Errorf("inject: merge: %w", err)
+	}
+	if err := p.restore(g); err != nil {
+		return nil, fmt.Errorf("inject: merge: %w", err)
+	}
+	// Nodes go last in, first out, since a site's old value may itself stand in for an earlier one; then weights take their
+	// updates in the order of injection, each method around what the earlier ones made of the module.
+	for i := len(sites) - 1; i >= 0; i-- {
+		if err := g.ReplaceUses(sites[i].repl, sites[i].old, nil); err != nil {
+			return nil, fmt.Errorf("inject: merge: %w", err)
 		}
 	}
 	Deploy(g)
+	for _, s := range sites {
+		if err := m.site(g, mergers[s.site.Method], s); err != nil {
+			return nil, fmt.Errorf("inject: merge: %s at %q: %w", s.site.Method, s.site.Target, err)
+		}
+	}
+	g.Prune()
 	return unmerged, nil
 }
 
-func (m *Merging) site(g *graph.Graph, mg Merger, s Site) error {
-	base, old, repl := g.Value(s.Weight), g.Value(s.Old), g.Value(s.New)
-	if base == nil || base.Init() == nil || old == nil || repl == nil {
-		return fmt.Errorf("the graph lacks %q, %q or %q: it isn't the one the plan was made for", s.Weight, s.Old, s.New)
+// A mergeSite is a site with the values it names: merging changes names.
+type mergeSite struct {
+	siteValues
+	weight, bias *graph.Value // what the module reads: the base's, or a trained copy; bias may be nil
+}
+
+// resolve returns the sites of methods that merge.
+func (p *Plan) resolve(g *graph.Graph, mergers map[string]Merger) ([]mergeSite, error) {
+	var out []mergeSite
+	for _, s := range p.Sites {
+		if mergers[s.Method] == nil {
+			continue
+		}
+		m := mergeSite{siteValues{s, g.Value(s.Old), g.Value(s.New)}, p.parameter(g, s.Target, s.Weight), p.parameter(g, s.Target, s.Bias)}
+		if m.old == nil || m.repl == nil || m.weight == nil || (m.bias == nil) != (s.Bias == "") {
+			return nil, fmt.Errorf("%s at %q: the graph lacks %q, %q, %q or %q: it isn't the one the plan was made for",
+				s.Method, s.Target, s.Old, s.New, s.Weight, s.Bias)
+		}
+		out = append(out, m)
 	}
-	merged, err := m.fold(mg, s, base.Init())
+	return out, nil
+}
+
+// parameter returns the initializer that a module reads in the place of the base's of that name, or nil.
+func (p *Plan) parameter(g *graph.Graph, module, base string) *graph.Value {
+	v := g.Value(base)
+	for _, t := range p.Trainables {
+		if t.Base != "" && t.Base == base && t.Target == module {
+			v = g.Value(t.Name)
+		}
+	}
+	if v != nil && v.Init() == nil {
+		return nil
+	}
+	return v
+}
+
+// restore gives trained copies of base parameters the base's names; where several modules share one in the base, the first
+// copy gets it and the others are named after their modules.
+func (p *Plan) restore(g *graph.Graph) error {
+	for _, t := range p.Trainables {
+		trained := g.Value(t.Name)
+		if t.Base == "" || trained == nil {
+			continue
+		}
+		name := t.Base
+		if base := g.Value(t.Base); base != nil && (len(base.Uses()) > 0 || base.IsOutput()) {
+			name = g.UniqueName(t.Target + "." + t.Role)
+		} else if base != nil {
+			if base.IsInput() {
+				if err := g.RemoveInput(base); err != nil {
+					return err
+				}
+			}
+			if err := g.Rename(base, g.UniqueName(t.Base+"/base")); err != nil {
+				return err
+			}
+		}
+		if err := g.Rename(trained, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Merging) site(g *graph.Graph, mg Merger, s mergeSite) error {
+	mod, err := open(s)
 	if err != nil {
 		return err
 	}
-	if err := g.ReplaceUses(repl, old, nil); err != nil {
+	if err := mg.Merge(m, s.site, mod); err != nil {
 		return err
 	}
-	if soleReader(base) {
-		return g.SetInitializer(base, merged)
+	w := mod.Weight
+	if !s.site.Transposed {
+		w = transpose(w, mod.Out, mod.In)
 	}
-	return rewire(g, s, base, old, merged)
+	if err := s.put(g, s.weight, graph.TensorOf(s.weight.Init().Dims, w)); err != nil || mod.Bias == nil {
+		return err
+	}
+	if s.bias == nil {
+		return fmt.Errorf("the module has no bias to fold into: export unmerged instead")
+	}
+	return s.put(g, s.bias, graph.TensorOf(s.bias.Init().Dims, mod.Bias))
 }
 
-// fold returns the weight tensor with the method's update, laid out as the base's.
-func (m *Merging) fold(mg Merger, s Site, base *graph.Tensor) (*graph.Tensor, error) {
-	data, err := graph.Data[float32](base)
+// open returns copies of a module's parameters.
+func open(s mergeSite) (*Module, error) {
+	data, err := graph.Data[float32](s.weight.Init())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("weight %q: %w", s.weight.Name(), err)
 	}
-	if len(base.Dims) != 2 {
-		return nil, fmt.Errorf("weight %q has shape %v: a matrix is needed", s.Weight, base.Dims)
+	dims := s.weight.Init().Dims
+	if len(dims) != 2 {
+		return nil, fmt.Errorf("weight %q has shape %v: a matrix is needed", s.weight.Name(), dims)
 	}
-	rows, cols := int(base.Dims[0]), int(base.Dims[1])
-	if s.Transposed {
-		w := append([]float32(nil), data...)
-		return graph.TensorOf(base.Dims, w), mg.Merge(m, s, w, rows, cols)
+	mod := &Module{Out: int(dims[0]), In: int(dims[1])}
+	if s.site.Transposed {
+		mod.Weight = append([]float32(nil), data...)
+	} else {
+		mod.Out, mod.In = mod.In, mod.Out
+		mod.Weight = transpose(data, mod.In, mod.Out)
 	}
-	w := transpose(data, rows, cols)
-	if err := mg.Merge(m, s, w, cols, rows); err != nil {
-		return nil, err
+	if s.bias == nil {
+		return mod, nil
 	}
-	return graph.TensorOf(base.Dims, transpose(w, cols, rows)), nil
+	if data, err = graph.Data[float32](s.bias.Init()); err != nil {
+		return nil, fmt.Errorf("bias %q: %w", s.bias.Name(), err)
+	}
+	mod.Bias = append([]float32(nil), data...)
+	return mod, nil
 }
 
-// soleReader reports whether one module alone reads the weight, directly or through a Transpose.
+// put gives the site's module the merged tensor in param's place.
+func (s mergeSite) put(g *graph.Graph, param *graph.Value, merged *graph.Tensor) error {
+	if soleReader(param) {
+		return g.SetInitializer(param, merged)
+	}
+	if s.site.Before {
+		return fmt.Errorf("%q is shared with other modules: export unmerged instead", param.Name())
+	}
+	return rewire(g, s, param, merged)
+}
+
+// soleReader reports whether one module alone reads the parameter, directly or through a Transpose.
 func soleReader(w *graph.Value) bool {
 	if len(w.Uses()) != 1 || w.IsOutput() {
 		return false
 	}
 	n := w.Uses()[0].Node
-	return !n.Is("Transpose") || soleReader(n.Output(0))
+	return !n.Is("Transpose", "Identity") || soleReader(n.Output(0))
 }
 
-// rewire gives the site a weight of its own where the base's is shared with other modules. The reader is the nearest one
+// rewire gives the site a parameter of its own where the base's is shared with other modules. The reader is the nearest one
 // upstream of the site's output: a module is at most a reshape, a product, a reshape and a sum.
-func rewire(g *graph.Graph, s Site, base, old *graph.Value, merged *graph.Tensor) error {
+func rewire(g *graph.Graph, s mergeSite, base *graph.Value, merged *graph.Tensor) error {
 	const longest = 8
-	queue := []*graph.Node{old.Producer()}
+	queue := []*graph.Node{s.old.Producer()}
 	for seen := 0; len(queue) > 0 && seen < longest; seen++ {
 		n := queue[0]
 		queue = queue[1:]
@@ -117,17 +221,17 @@ func rewire(g *graph.Graph, s Site, base, old *graph.Value, merged *graph.Tensor
 				continue
 			}
 			via := v.Producer()
-			transposed := via.Is("Transpose") && via.Input(0) == base
-			if v != base && !transposed {
+			indirect := via.Is("Transpose", "Identity") && via.Input(0) == base
+			if v != base && !indirect {
 				if via != nil {
 					queue = append(queue, via)
 				}
 				continue
 			}
-			b := g.Build(s.Weight + "/" + s.Target)
+			b := g.Build(base.Name() + "/" + s.site.Target)
 			own := b.Init("merged", merged)
-			if transposed {
-				own = b.With(via.Attrs...).Op("Transpose", own)
+			if indirect {
+				own = b.With(via.Attrs...).Op(via.Op, own)
 			}
 			if b.Err() != nil {
 				return b.Err()
@@ -136,7 +240,7 @@ func rewire(g *graph.Graph, s Site, base, old *graph.Value, merged *graph.Tensor
 			return g.Sort()
 		}
 	}
-	return fmt.Errorf("weight %q is shared and its way to %q isn't direct: export unmerged instead", s.Weight, s.Old)
+	return fmt.Errorf("%q is shared and its way to %q isn't direct: export unmerged instead", base.Name(), s.old.Name())
 }
 
 // Deploy takes everything out of an injected graph that only training needs: dropout, the base's parameters that trainable

@@ -19,10 +19,11 @@ type Method interface {
 	Inject(in *Injection) error
 }
 
-// A Merger is a method whose trained parameters fold into the base weights.
+// A Merger is a method whose trained parameters fold into the base's. Mergers are injected before other methods, which then
+// stand around the module as a merge will leave it.
 type Merger interface {
-	// Merge folds the parameters of one site into the weight, given and returned as [out, in] in row-major order.
-	Merge(m *Merging, s Site, weight []float32, out, in int) error
+	// Merge folds the parameters of one site into its module.
+	Merge(m *Merging, s Site, mod *Module) error
 }
 
 type registration struct {
@@ -80,21 +81,21 @@ type Options struct {
 	Base     string  // fingerprint of g before injection
 }
 
-// Inject adds the methods and the task's head to enc's graph, in order, and stores the plan in its metadata. After an
-// error the graph is in an undefined state.
+// Inject adds the methods and the task's head to enc's graph, in order but Mergers first, and stores the plan in its
+// metadata. After an error the graph is in an undefined state.
 func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	g := enc.Graph
 	if _, ok := g.Meta(MetadataKey); ok {
 		return nil, fmt.Errorf("inject: the model carries a peftgraph plan already; inject into the original model")
 	}
 	plan := &Plan{Version: PlanVersion, Base: opt.Base, Encoder: enc.Info(), Seed: opt.Seed, Task: opt.Task}
-	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}}
+	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}, copies: map[moduleValue]*graph.Value{}}
 	if opt.Task.Type != "" {
 		if err := in.planHead(opt); err != nil {
 			return nil, fmt.Errorf("inject: head: %w", err)
 		}
 	}
-	for _, m := range ms {
+	for _, m := range mergersFirst(ms) {
 		name, err := nameOf(m)
 		if err != nil {
 			return nil, err
@@ -125,6 +126,18 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	return plan, plan.Store(g)
 }
 
+func mergersFirst(ms []Method) []Method {
+	var first, then []Method
+	for _, m := range ms {
+		if _, ok := m.(Merger); ok {
+			first = append(first, m)
+		} else {
+			then = append(then, m)
+		}
+	}
+	return append(first, then...)
+}
+
 // Method returns an applied method with the settings it ran with.
 func (p *Plan) Method(name string) (Method, error) {
 	for _, a := range p.Methods {
@@ -151,6 +164,7 @@ type Injection struct {
 
 	method string
 	now    map[*graph.Value]*graph.Value // shunted value → what stands in for it
+	copies map[moduleValue]*graph.Value  // base parameter → its trainable copy
 	sites  []siteValues
 }
 

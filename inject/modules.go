@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -19,14 +20,16 @@ func (in *Injection) path(module string) string {
 	return in.Encoder.Prefix + module
 }
 
+// linears returns the encoder's linear maps, the classifier left to the head.
+func (in *Injection) linears() []*models.Linear {
+	return slices.DeleteFunc(in.Encoder.Linears(), func(l *models.Linear) bool { return l == in.Encoder.Classifier })
+}
+
 // choose returns the linear maps that t selects, in model order.
 func (in *Injection) choose(t Targets) ([]*models.Linear, error) {
 	byPath := map[string]*models.Linear{}
 	var paths []string
-	for _, l := range in.Encoder.Linears() {
-		if l == in.Encoder.Classifier {
-			continue
-		}
+	for _, l := range in.linears() {
 		p := in.path(l.Name)
 		byPath[p] = l
 		paths = append(paths, p)
@@ -68,30 +71,29 @@ func (in *Injection) dropout(p *graph.Patch, x *graph.Value, rate float64) *grap
 type bias struct {
 	module string // path of the module that owns it
 	value  *graph.Value
+	nodes  []*graph.Node // the module's
 }
 
 func linearBiases(ls []*models.Linear) []bias {
 	var out []bias
 	for _, l := range ls {
 		if l.Bias != nil {
-			out = append(out, bias{l.Name, l.Bias})
+			out = append(out, bias{l.Name, l.Bias, linearNodes(l)})
 		}
 	}
 	return out
 }
 
+func linearNodes(l *models.Linear) []*graph.Node { return append(slices.Clone(l.Nodes), l.BiasNode) }
+
+func normNodes(n *models.Norm) []*graph.Node { return append(slices.Clone(n.Nodes), n.Skip) }
+
 // allBiases returns every bias of the encoder, those of LayerNorms included and the classifier's left to the head.
 func (in *Injection) allBiases() []bias {
-	var linears []*models.Linear
-	for _, l := range in.Encoder.Linears() {
-		if l != in.Encoder.Classifier {
-			linears = append(linears, l)
-		}
-	}
-	out := linearBiases(linears)
+	out := linearBiases(in.linears())
 	for _, n := range in.Encoder.Norms() {
 		if n.Bias != nil {
-			out = append(out, bias{n.Name, n.Bias})
+			out = append(out, bias{n.Name, n.Bias, normNodes(n)})
 		}
 	}
 	return out
@@ -100,20 +102,51 @@ func (in *Injection) allBiases() []bias {
 // trainBiases makes the readers of each base bias read a trainable copy of it. The base's own initializer stays.
 func (in *Injection) trainBiases(bs []bias) error {
 	for _, b := range bs {
-		t, err := copyOf(b.value)
-		if err != nil {
-			return fmt.Errorf("bias of %q: %w", b.module, err)
-		}
-		p := in.Patch(b.module)
-		c := in.Trainable(p, "bias", Trainable{Target: b.module, Role: "bias", Init: "base"}, t)
-		if p.Err() == nil {
-			p.Shunt(b.value, c)
-		}
-		if err := p.Apply(); err != nil {
+		if err := in.trainCopy(b.value, Trainable{Target: b.module, Role: "bias"}, b.nodes); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// trainCopy adds a trainable that starts as the base initializer v, sharing its bytes, and makes the module with the given
+// nodes read it: exporters let modules share initializers that happen to be equal.
+func (in *Injection) trainCopy(v *graph.Value, t Trainable, nodes []*graph.Node) error {
+	if v.Init() == nil || v.DType != graph.Float {
+		return fmt.Errorf("%s of %q: %q is not a float32 initializer: only float32 models can be trained; export the model in float32", t.Role, t.Target, v.Name())
+	}
+	t.Init, t.Base = "base", v.Name()
+	p := in.Patch(t.Target)
+	if c := in.Trainable(p, t.Role, t, v.Init()); c != nil {
+		p.ShuntFor(v, c, func(n *graph.Node) bool { return readsFor(n, nodes) })
+		in.copies[moduleValue{t.Target, v}] = c
+	}
+	return p.Apply()
+}
+
+// readsFor reports whether n is one of the nodes, or hands what it reads on to them alone.
+func readsFor(n *graph.Node, nodes []*graph.Node) bool {
+	if slices.Contains(nodes, n) {
+		return true
+	}
+	if !n.Is("Identity", "Transpose") || len(n.Output(0).Users()) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(n.Output(0).Users(), func(u *graph.Node) bool { return !readsFor(u, nodes) })
+}
+
+// A moduleValue is a base parameter as one module sees it.
+type moduleValue struct {
+	module string
+	value  *graph.Value
+}
+
+// parameter returns what a module reads in the place of its base parameter v: a trainable copy, or v.
+func (in *Injection) parameter(module string, v *graph.Value) *graph.Value {
+	if c := in.copies[moduleValue{module, v}]; c != nil {
+		return c
+	}
+	return v
 }
 
 // copyOf returns an in-memory copy of a float32 initializer.

@@ -56,12 +56,13 @@ func (t Task) Outputs() int {
 
 // A Trainable is one parameter that training moves.
 type Trainable struct {
-	Name   string  `json:"name"`   // the initializer
-	Shape  []int64 `json:"shape"`  //
-	Init   string  `json:"init"`   // how it starts: "zeros", "kaiming_uniform", "base", …
-	Target string  `json:"target"` // the module it belongs to, as Hugging Face names it, without the model prefix
-	Role   string  `json:"role"`   // what it is to its method: "lora_A", "lora_B", "weight", "bias"
-	Method string  `json:"method"` // the method that added it; "head" for the head's own
+	Name   string  `json:"name"`           // the initializer
+	Shape  []int64 `json:"shape"`          //
+	Init   string  `json:"init"`           // how it starts: "zeros", "kaiming_uniform", "base", …
+	Target string  `json:"target"`         // the module it belongs to, as Hugging Face names it, without the model prefix
+	Role   string  `json:"role"`           // what it is to its method: "lora_A", "lora_B", "weight", "bias"
+	Method string  `json:"method"`         // the method that added it; "head" for the head's own
+	Base   string  `json:"base,omitempty"` // the base initializer that it is a copy of and stands in for
 }
 
 // Len returns the number of elements.
@@ -79,6 +80,8 @@ type Site struct {
 	Target     string  `json:"target"`
 	Weight     string  `json:"weight"`               // the base initializer
 	Transposed bool    `json:"transposed,omitempty"` // the weight is [out, in]
+	Bias       string  `json:"bias,omitempty"`       // the base's bias, where the method folds into it too
+	Before     bool    `json:"before,omitempty"`     // Old is the module's input rather than its output
 	Old        string  `json:"old"`                  // the base's value
 	New        string  `json:"new"`                  // the value that stands in for it
 	Scale      float64 `json:"scale,omitempty"`
