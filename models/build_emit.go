@@ -143,7 +143,10 @@ func (e *emitter) tokens(rest ...int64) *graph.Value {
 	key := fmt.Sprint(rest)
 	if e.shapes[key] == nil {
 		m := e.at("shape")
-		parts := []*graph.Value{e.batch, e.sequence, m.b.Ints(rest...)}
+		parts := []*graph.Value{e.batch, e.sequence}
+		for _, n := range rest {
+			parts = append(parts, m.b.Ints(n))
+		}
 		e.shapes[key] = m.with("Concat", []graph.Attr{graph.IntAttr("axis", 0)}, parts...)
 	}
 	return e.shapes[key]

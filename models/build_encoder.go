@@ -31,8 +31,8 @@ func (e *emitter) inputs() {
 	}
 	m := e.at("shape")
 	size := m.op("Shape", e.ids)
-	e.batch = m.op("Gather", size, m.b.Ints(0))
-	e.sequence = m.op("Gather", size, m.b.Ints(1))
+	e.batch = m.op("Slice", size, m.b.Ints(0), m.b.Ints(1))
+	e.sequence = m.op("Slice", size, m.b.Ints(1), m.b.Ints(2))
 }
 
 // output makes v an output of the graph under that name.

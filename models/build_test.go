@@ -240,6 +240,9 @@ func TestBuiltModelRefersToTheCheckpoint(t *testing.T) {
 					t.Errorf("%s: %s: in the safetensors file: %v", file, v, inFile)
 				}
 			}
+			if e := recognise(t, again); e.Heads != 2 || len(e.Layers) != 2 || e.Pooler == nil {
+				t.Errorf("%s/%s: %d heads, %d layers, pooler %v", name, file, e.Heads, len(e.Layers), e.Pooler)
+			}
 			out := evaluate(t, again, x.Inputs, "last_hidden_state")
 			if d := largestDifference(t, out[0], x.Outputs["last_hidden_state"].Data); !(d < 1e-5) {
 				t.Errorf("%s/%s: differs by %.2g", name, file, d)
