@@ -19,6 +19,9 @@ const (
 	attempts       = 5                // in a row, without a byte in between
 )
 
+// firstWait is the pause before the second attempt; it doubles. Tests set it lower.
+var firstWait = time.Second / 4
+
 // Client is the HTTP client of all downloads: the user's proxy settings, and short timeouts for connecting.
 var Client = &http.Client{Transport: &http.Transport{
 	Proxy:                 http.ProxyFromEnvironment,
@@ -69,7 +72,7 @@ type download struct {
 }
 
 func (d *download) run(ctx context.Context) error {
-	for failed, wait := 0, time.Second/4; ; wait *= 2 {
+	for failed, wait := 0, firstWait; ; wait *= 2 {
 		before := d.done
 		err := d.attempt(ctx)
 		var status *StatusError
@@ -82,7 +85,7 @@ func (d *download) run(ctx context.Context) error {
 			return err
 		}
 		if failed++; d.done > before {
-			failed, wait = 0, time.Second/4
+			failed, wait = 0, firstWait
 		}
 		// Nothing at all came: this address can't be reached, and other sources may.
 		if failed >= attempts || d.done == 0 && status == nil {

@@ -1,0 +1,257 @@
+package fetch
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	firstWait = time.Millisecond
+	os.Exit(m.Run())
+}
+
+type member struct{ name, text string }
+
+// pack writes an archive of the kind that its name says; a text "-> x" makes a symbolic link.
+func pack(t *testing.T, name string, members ...member) string {
+	t.Helper()
+	var b bytes.Buffer
+	var err error
+	if filepath.Ext(name) == ".tgz" {
+		err = packTar(&b, members)
+	} else {
+		err = packZip(&b, members)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err = errors.Join(err, os.WriteFile(path, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func packTar(b *bytes.Buffer, members []member) error {
+	gz := gzip.NewWriter(b)
+	w := tar.NewWriter(gz)
+	for _, m := range members {
+		header := &tar.Header{Name: m.name, Mode: 0o644, Size: int64(len(m.text)), Typeflag: tar.TypeReg}
+		if target, ok := strings.CutPrefix(m.text, "-> "); ok {
+			header = &tar.Header{Name: m.name, Linkname: target, Typeflag: tar.TypeSymlink}
+			m.text = ""
+		}
+		if err := w.WriteHeader(header); err != nil {
+			return err
+		}
+		if _, err := w.Write([]byte(m.text)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(w.Close(), gz.Close())
+}
+
+func packZip(b *bytes.Buffer, members []member) error {
+	z := zip.NewWriter(b)
+	for _, m := range members {
+		w, err := z.Create(m.name)
+		if err == nil {
+			_, err = w.Write([]byte(m.text))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return z.Close()
+}
+
+func TestUnpack(t *testing.T) {
+	for _, name := range []string{"a.tgz", "a.zip", "a.whl", "a.jar"} {
+		archive := pack(t, name, member{"pkg/lib/x.so.1", "library"}, member{"pkg/README", "text"}, member{"./pkg/lib/y.so", "other"})
+		dir := t.TempDir()
+		files, err := Unpack(archive, []string{"pkg/lib/x.so.*", "pkg/lib/y.so", "pkg/lib/z.so" + Optional}, dir)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got, err := os.ReadFile(filepath.Join(dir, "x.so.1"))
+		if err != nil || string(got) != "library" || len(files) != 2 {
+			t.Errorf("%s: %q, %v, %v", name, got, err, files)
+		}
+		for file, want := range files {
+			if d, err := DigestFile(filepath.Join(dir, file)); err != nil || d != want {
+				t.Errorf("%s: %s has %v, want %v (%v)", name, file, d, want, err)
+			}
+		}
+	}
+}
+
+func TestUnpackRefuses(t *testing.T) {
+	cut := func(path string) string {
+		info, err := os.Stat(path)
+		if err == nil {
+			err = os.Truncate(path, info.Size()/2)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct{ archive, want string }{
+		"tar missing":  {pack(t, "a.tgz", member{"other", "x"}), "it holds no wanted"},
+		"zip missing":  {pack(t, "a.zip", member{"other", "x"}), "it holds no wanted"},
+		"tar escaping": {pack(t, "a.tgz", member{"../wanted", "x"}), "unsafe"},
+		"zip escaping": {pack(t, "a.zip", member{"/wanted", "x"}), "unsafe"},
+		"tar link":     {pack(t, "a.tgz", member{"wanted", "-> /etc/passwd"}), "it holds no wanted"},
+		"tar cut":      {cut(pack(t, "a.tgz", member{"wanted", strings.Repeat("x", 100)})), "cut off"},
+		"zip cut":      {cut(pack(t, "a.zip", member{"wanted", strings.Repeat("x", 100)})), "cut off"},
+		"twice":        {pack(t, "a.zip", member{"wanted", "x"}, member{"wanted", "y"}), "exists"},
+		"no tar":       {pack(t, "a.bin", member{"wanted", "x"}), "no gzip file"},
+	} {
+		dir := t.TempDir()
+		if _, err := Unpack(c.archive, []string{"wanted"}, dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+		if _, err := os.Lstat(filepath.Join(filepath.Dir(dir), "wanted")); err == nil {
+			t.Errorf("%s: a member was written outside", name)
+		}
+	}
+}
+
+// answers serves data, each answer cut after the next of the given lengths.
+func answers(t *testing.T, data []byte, ranges bool, lengths ...int) (url string, requests *atomic.Int64) {
+	t.Helper()
+	requests = &atomic.Int64{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := int(requests.Add(1)) - 1
+		rest, from := data, 0
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err == nil && ranges && r.Header.Get("If-Range") == `"v1"` {
+			rest = data[from:]
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(data)-1, len(data)))
+		}
+		w.Header().Set("ETag", `"v1"`)
+		w.Header().Set("Content-Length", fmt.Sprint(len(rest)))
+		if len(rest) < len(data) {
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		if n < len(lengths) {
+			rest = rest[:lengths[n]]
+		}
+		w.Write(rest)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, requests
+}
+
+func TestDownloadResumes(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789"), 1000)
+	sum := sha256.Sum256(data)
+	want := Digest{Size: 10000, SHA256: hex.EncodeToString(sum[:])}
+	for _, c := range []struct {
+		name     string
+		ranges   bool
+		lengths  []int
+		requests int64
+	}{
+		{"whole", true, nil, 1},
+		{"twice broken", true, []int{4000, 3000}, 3},
+		{"a server without ranges", false, []int{4000, 3000}, 3},
+	} {
+		url, requests := answers(t, data, c.ranges, c.lengths...)
+		var done, total int64
+		got, err := Download(context.Background(), url, nil, filepath.Join(t.TempDir(), "f"), func(d, of int64) { done, total = d, of })
+		if err != nil || got != want || requests.Load() != c.requests || done != 10000 || total != 10000 {
+			t.Errorf("%s: %v, %v after %d requests; progress %d of %d", c.name, got, err, requests.Load(), done, total)
+		}
+	}
+}
+
+func TestDownloadGivesUp(t *testing.T) {
+	url, requests := answers(t, make([]byte, 100), true, 50, 0, 0, 0, 0, 0, 0, 0)
+	silent := func(int64, int64) {}
+	if _, err := Download(context.Background(), url, nil, filepath.Join(t.TempDir(), "f"), silent); err == nil || !strings.Contains(err.Error(), "after 50 bytes") {
+		t.Errorf("got %v", err)
+	}
+	if n := requests.Load(); n != 1+attempts {
+		t.Errorf("%d requests", n)
+	}
+	missing := httptest.NewServer(http.NotFoundHandler())
+	defer missing.Close()
+	var status *StatusError
+	if _, err := Download(context.Background(), missing.URL, nil, filepath.Join(t.TempDir(), "f"), silent); !errors.As(err, &status) || status.Code != 404 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDownloadIsCancelled(t *testing.T) {
+	stop := errors.New("stop")
+	url, _ := answers(t, make([]byte, 100), true, 50, 0, 0, 0, 0)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	_, err := Download(ctx, url, nil, filepath.Join(t.TempDir(), "f"), func(int64, int64) { cancel(stop) })
+	if !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLockWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := Lock(context.Background(), path, func() { t.Error("a free lock was waited for") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan bool, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
+	defer cancel()
+	if _, err := Lock(ctx, path, func() { waiting <- true }); !errors.Is(err, context.DeadlineExceeded) || len(waiting) != 1 {
+		t.Errorf("got %v", err)
+	}
+	unlock()
+	if unlock, err = Lock(context.Background(), path, func() {}); err != nil {
+		t.Error(err)
+	} else {
+		unlock()
+	}
+}
+
+func TestToolErrors(t *testing.T) {
+	err := Tool(context.Background(), t.TempDir(), "go", "no-such-command")
+	if err == nil || !strings.Contains(err.Error(), "unknown command") || !strings.Contains(err.Error(), "go no-such-command") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSweepAndReplace(t *testing.T) {
+	cache := t.TempDir()
+	for _, dir := range []string{PartPrefix + "1/x", "old", "new"} {
+		if err := os.MkdirAll(filepath.Join(cache, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := WriteJSON(filepath.Join(cache, "new", "a.json"), map[string]int{"a": 1}); err != nil {
+		t.Fatal(err)
+	}
+	Sweep(cache)
+	if err := ReplaceDir(filepath.Join(cache, "new"), filepath.Join(cache, "old")); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	err := filepath.WalkDir(cache, func(path string, _ os.DirEntry, err error) error {
+		names = append(names, filepath.Base(path))
+		return err
+	})
+	if err != nil || !slices.Equal(names[1:], []string{"old", "a.json"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+}
