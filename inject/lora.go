@@ -85,6 +85,9 @@ func (l *LoRA) adapt(in *Injection, lin *models.Linear) error {
 	if err != nil {
 		return err
 	}
+	if rank > 2*float64(max(lin.In, lin.Out)) {
+		return fmt.Errorf("--rank %v: more than twice the module's width of %d", rank, max(lin.In, lin.Out))
+	}
 	r := int(rank)
 
 	p := in.Patch(lin.Name)

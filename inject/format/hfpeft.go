@@ -1,7 +1,9 @@
 package format
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -165,13 +167,51 @@ func loadHF(dir string) (*Adapter, error) {
 		return nil, fmt.Errorf("format: %w", err)
 	}
 	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: tensors.Tensors, Key: hfKey(m), Head: inject.HeadAuto}
+	if err := a.dropTwins(); err != nil {
+		return nil, err
+	}
 	return a, a.readHead(c)
+}
+
+// dropTwins removes what PEFT stores twice: with bias="all" it saves every key that ends in "bias", so the bias of a module
+// in modules_to_save comes under its own name, again as "….modules_to_save.bias", and untrained as "….original_module.bias".
+func (a *Adapter) dropTwins() error {
+	for _, key := range slices.Sorted(maps.Keys(a.Tensors)) {
+		if !strings.Contains(key, ".modules_to_save.") {
+			continue
+		}
+		own := strings.Replace(key, ".modules_to_save.", ".", 1)
+		if same, err := equal(a.Tensors[key], a.Tensors[own]); err != nil || !same {
+			return fmt.Errorf("format: %s: tensor %q is not the same as %q, of which it should be a copy", a.Path, key, own)
+		}
+		delete(a.Tensors, key)
+		delete(a.Tensors, strings.Replace(key, ".modules_to_save.", ".original_module.", 1))
+	}
+	return nil
+}
+
+func equal(a, b *graph.Tensor) (bool, error) {
+	if a == nil || b == nil {
+		return false, nil
+	}
+	x, errX := a.Bytes()
+	y, errY := b.Bytes()
+	return bytes.Equal(x, y) && slices.Equal(a.Dims, b.Dims), errors.Join(errX, errY)
 }
 
 // readHead takes the task from the classifier's tensors: PEFT doesn't store label names.
 func (a *Adapter) readHead(c map[string]json.RawMessage) error {
+	var task string
+	if err := read(c, "task_type", &task); err != nil {
+		return fmt.Errorf("format: %s: %w", a.Path, err)
+	}
 	w := a.Tensors[hfPrefix+"classifier.weight"]
-	if w == nil {
+	switch {
+	case task != "" && task != "SEQ_CLS" && task != "FEATURE_EXTRACTION":
+		return fmt.Errorf("format: %s: task_type %s is not supported; SEQ_CLS and FEATURE_EXTRACTION are", a.Path, task)
+	case task == "SEQ_CLS" && w == nil:
+		return fmt.Errorf("format: %s: tensor %q is missing: the classifier would stay random", a.Path, hfPrefix+"classifier.weight")
+	case w == nil:
 		return nil
 	}
 	if len(w.Dims) != 2 {
