@@ -341,6 +341,11 @@ func TestBuildRandom(t *testing.T) {
 		}
 		return g
 	}
+	path := filepath.Join(t.TempDir(), "random.onnx")
+	if err := onnxfile.Save(random(1), path, onnxfile.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	checkConfig(t, recognise(t, load(t, path)), c) // the file declares no intermediate shapes
 	e := recognise(t, random(1))
 	checkConfig(t, e, c)
 	name := e.Layers[2].Dense.Weight.Name()

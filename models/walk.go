@@ -201,6 +201,8 @@ func shapeEntries(v *graph.Value) []int64 {
 		return shapeOfEntries(n)
 	case n.Is("Slice"):
 		return slicedEntries(n)
+	case n.Is("Gather") && n.Input(1).Const() != nil:
+		return dynamicEntries(int(n.Input(1).Const().Len()))
 	}
 	if v != nil && v.Shape.Rank() == 1 && v.Shape[0].Known() {
 		return dynamicEntries(int(v.Shape[0].N))
