@@ -6,6 +6,7 @@
 package inject
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -94,6 +95,13 @@ func (p *Plan) Parameters() int {
 		n += t.Len()
 	}
 	return n
+}
+
+// Same reports whether both plans say the same, whatever JSON they were read from looked like.
+func (p *Plan) Same(q *Plan) bool {
+	a, errA := json.Marshal(p)
+	b, errB := json.Marshal(q)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // Find returns the trainable of a method, module and role, or nil.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -39,7 +38,7 @@ func injectedModel(run *train.Run, path string) (*graph.Graph, error) {
 			return nil, err
 		}
 	}
-	if !reflect.DeepEqual(plan, run.Plan) {
+	if !plan.Same(run.Plan) {
 		return nil, fmt.Errorf("%s: its plan is not the one that %s was trained with", path, run.Dir)
 	}
 	return g, nil
