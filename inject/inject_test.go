@@ -17,8 +17,8 @@ import (
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
-// Every method × every exporter form: the forward pass is unchanged at the start, the base's weights stay as they are, only
-// the plan's names are new, and merging trained values computes what the unmerged graph does.
+// Every method × every exporter form: the forward pass is unchanged at the start or the method says why not, the base's
+// weights stay as they are, only the plan's names are new, and merging trained values computes what the unmerged graph does.
 func TestMethodsOnEveryExporterForm(t *testing.T) {
 	for _, name := range inject.Names() {
 		for _, f := range modelstest.Encoders(t) {
@@ -28,9 +28,17 @@ func TestMethodsOnEveryExporterForm(t *testing.T) {
 				before := hashes(t, base)
 				g, plan := injected(t, f, name, inject.Options{Task: inject.Task{Type: "classification", Labels: []string{"a", "b", "c"}}, Seed: 7})
 
+				m, err := plan.Method(name)
+				if err != nil {
+					t.Fatal(err)
+				}
 				for out, w := range want {
-					if v := g.Value(out); v != nil && out != plan.Logits {
-						graphtest.Close(t, outputs(t, f, g, []string{out})[out], w, 0, 1e-12)
+					if v := g.Value(out); v == nil || out == plan.Logits {
+						continue
+					}
+					got, why := outputs(t, f, g, []string{out})[out], inject.ChangesAtStart(m)
+					if changed := graphtest.Differ(got, w, 0, 1e-12); (changed != nil) != (why != "") {
+						t.Errorf("%s: changed at the start by %v; the method's reason is %q", out, changed, why)
 					}
 				}
 				onlyThePlanIsNew(t, before, g, plan)

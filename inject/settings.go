@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -79,6 +80,8 @@ func parseSetting(v reflect.Value, text string) error {
 		return parseList(text, p)
 	case *Pattern:
 		return parsePattern(text, p)
+	case encoding.TextUnmarshaler:
+		return p.UnmarshalText([]byte(text))
 	default:
 		return fmt.Errorf("a setting of type %T can't be given on the command line", p)
 	}
