@@ -55,15 +55,31 @@ type DataColumns struct {
 	Header bool   `json:"header"`
 }
 
-// NewRun makes a run folder. A folder that holds a run already is refused.
+// NewRun returns a run that will live in dir, which [Run.Create] makes. A folder that holds a run already is refused.
 func NewRun(dir string) (*Run, error) {
 	if _, err := os.Stat(filepath.Join(dir, runFile)); err == nil {
 		return nil, &RunExistsError{dir}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("train: %s is a file; a run needs a folder", dir)
 	}
 	return &Run{Dir: dir, Version: RunVersion}, nil
+}
+
+// Create makes the run's folder, with a copy of the tokenizer's file so that the folder is enough to predict.
+func (r *Run) Create(tokenizer string) error {
+	text, err := os.ReadFile(tokenizer)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	r.Tokenizer = filepath.Base(tokenizer)
+	if err := atomicfile.WriteBytes(r.TokenizerPath(), text); err != nil {
+		return err
+	}
+	return r.Write()
 }
 
 // RunExistsError says that a folder holds a run already.
@@ -73,7 +89,7 @@ func (e *RunExistsError) Error() string { return fmt.Sprintf("train: %s holds a 
 
 // Hint says what to try.
 func (e *RunExistsError) Hint() string {
-	return "continue it with --resume, or give another folder with -o"
+	return "continue it with --resume, give another folder with -o, or remove this one"
 }
 
 // OpenRun reads a run folder.
@@ -87,9 +103,12 @@ func OpenRun(dir string) (*Run, error) {
 	}
 	r := &Run{Dir: dir}
 	if err := json.Unmarshal(text, r); err != nil {
-		return nil, fmt.Errorf("train: %s: %w", filepath.Join(dir, runFile), err)
+		return nil, fmt.Errorf("train: %s is damaged: %w", filepath.Join(dir, runFile), err)
 	}
-	if r.Version != RunVersion || r.Plan == nil {
+	if r.Plan == nil && r.Version == RunVersion {
+		return nil, fmt.Errorf("train: %s is damaged: it has no plan", filepath.Join(dir, runFile))
+	}
+	if r.Version != RunVersion {
 		return nil, fmt.Errorf("train: %s: version %d; this peftgraph reads version %d", filepath.Join(dir, runFile), r.Version, RunVersion)
 	}
 	return r, nil
@@ -128,17 +147,7 @@ func (r *Run) ModelPath() (string, error) {
 			return p, nil
 		}
 	}
-	return "", fmt.Errorf("train: %s: the model it was trained on is neither at %s nor at %s: name it with --model", r.Dir, filepath.Join(r.Dir, r.Model), r.ModelAt)
-}
-
-// TakeTokenizer copies the tokenizer's file into the folder, so that the folder is enough to predict.
-func (r *Run) TakeTokenizer(path string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	r.Tokenizer = filepath.Base(path)
-	return atomicfile.WriteBytes(filepath.Join(r.Dir, r.Tokenizer), data)
+	return "", fmt.Errorf("train: %s: the model it was trained on is neither at %s nor at %s; name it with --model", r.Dir, filepath.Join(r.Dir, r.Model), r.ModelAt)
 }
 
 // TokenizerPath returns where the run's tokenizer is.
@@ -150,7 +159,7 @@ func (r *Run) SaveAdapter(s State) error {
 	if err != nil {
 		return err
 	}
-	return f.Save(r.Dir, r.Plan, NewLayout(r.Plan).Tensors(s.Best))
+	return format.Save(f, r.Dir, r.Plan, NewLayout(r.Plan).Tensors(s.Best))
 }
 
 // Adapter reads the best parameters by trainable name.
@@ -161,7 +170,10 @@ func (r *Run) Adapter() (map[string]*graph.Tensor, error) {
 	}
 	a, err := f.Load(r.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("train: %s has no adapter yet: %w", r.Dir, err)
+		if r.BestEpoch == 0 {
+			return nil, fmt.Errorf("train: %s has no adapter yet: it was stopped in its first epoch; continue it with peftgraph train --resume %s", r.Dir, r.Dir)
+		}
+		return nil, err
 	}
 	return a.Bind(r.Plan)
 }
@@ -171,9 +183,13 @@ func (r *Run) SaveCheckpoint(s State) error {
 	return SaveState(filepath.Join(r.Dir, checkpointFile), s, r.Settings)
 }
 
-// Checkpoint reads the state to resume from.
+// Checkpoint reads the state to resume from. The error is fs.ErrNotExist, wrapped, when the run was killed before it wrote one.
 func (r *Run) Checkpoint() (State, error) {
-	s, settings, err := LoadState(filepath.Join(r.Dir, checkpointFile))
+	path := filepath.Join(r.Dir, checkpointFile)
+	if _, err := os.Stat(path); err != nil {
+		return State{}, fmt.Errorf("train: checkpoint: %w", err)
+	}
+	s, settings, err := LoadState(path)
 	if err != nil {
 		return s, err
 	}

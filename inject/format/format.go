@@ -14,8 +14,11 @@ import (
 // A Format is a layout of adapter files.
 type Format struct {
 	Name, Summary string
-	// Save writes the values of a plan's trainables into the folder dir, which exists.
-	Save func(dir string, p *inject.Plan, values map[string]*graph.Tensor) error
+	// Ext is the file name's extension of a format that is one file; "" for a folder.
+	Ext string
+	// Save writes the values of a plan's trainables into a folder, which exists, or to the file. The function [Save] also
+	// writes the plan.
+	Save func(path string, p *inject.Plan, values map[string]*graph.Tensor) error
 	// Load reads what Save or the format's own library wrote.
 	Load func(path string) (*Adapter, error)
 	// Detect reports whether path looks like this format.
@@ -25,9 +28,12 @@ type Format struct {
 // An Adapter is a loaded adapter: what to inject, and the tensors to put there.
 type Adapter struct {
 	Path    string
+	Format  string // the format's registered name
 	Methods []inject.Method
 	Task    inject.Task
 	Head    inject.HeadKind
+	Base    string                   // fingerprint of the base that it was trained on; "" where nothing says
+	Plan    *inject.Plan             // the plan that it was trained with, where it lies beside it and nothing contradicts it
 	Tensors map[string]*graph.Tensor // by the format's own keys
 	// Key returns the format's key for a trainable.
 	Key func(p *inject.Plan, t inject.Trainable) string
@@ -58,7 +64,12 @@ func New(name string) (Format, error) {
 func Load(path string) (*Adapter, error) {
 	for _, n := range Names() {
 		if f := formats[n]; f.Load != nil && f.Detect(path) {
-			return f.Load(path)
+			a, err := f.Load(path)
+			if err != nil {
+				return nil, err
+			}
+			a.Format = n
+			return a, a.readPlan()
 		}
 	}
 	return nil, fmt.Errorf("format: %s holds no adapter in a known format (%s)", path, strings.Join(Names(), ", "))

@@ -1,0 +1,275 @@
+package format
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/mapfile"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+)
+
+// keepIn is where testdata/check_onnxadapter.py wants what TestONNXAdapterRuns wrote.
+var keepIn = flag.String("onnxadapter", "", "folder for the files that check_onnxadapter.py runs")
+
+// What onnxruntime's Python package wrote is read as what its script says.
+func TestONNXAdapterOfOnnxruntime(t *testing.T) {
+	text, err := os.ReadFile("testdata/onnxadapter/ort.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string]struct {
+		Shape []int64
+		DType string
+		Data  []float64
+	}
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	a, err := Load("testdata/onnxadapter/ort.onnx_adapter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(a.Tensors)); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+		t.Fatalf("tensors %q", got)
+	}
+	for name, w := range want {
+		x := a.Tensors[name]
+		got, err := x.Float64s()
+		if err != nil || !slices.Equal(x.Dims, w.Shape) || !slices.Equal(got, w.Data) || strings.TrimSuffix(w.DType, "32") != x.DType.String() {
+			t.Errorf("%s is %s%v %v, want %v: %v", name, x.DType, x.Dims, got, w, err)
+		}
+	}
+	if a.Plan != nil || len(a.Methods) > 0 {
+		t.Error("a plan came from nowhere")
+	}
+}
+
+// An adapter that was saved beside its plan gives the same model, by value and as inputs of an --adapter-inputs graph.
+func TestONNXAdapterRuns(t *testing.T) {
+	dir := *keepIn
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	f := fixtureOf(t, "lora_pooler_saved")
+	g, plan := f.load(t, f.dir)
+	plan.Base = "fingerprint of the base"
+	plan.Task.Labels = []string{"good", "bad", "ugly"}
+	values, err := plan.Values(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "ours"+onnxAdapterExt)
+	if err := Save(formats[ONNXAdapter], file, plan, values); err != nil {
+		t.Fatal(err)
+	}
+	a, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Plan == nil || a.Base != plan.Base || !slices.Equal(a.Task.Labels, plan.Task.Labels) || a.Head != plan.Head.Kind {
+		t.Errorf("the plan beside the file was not taken: %+v", a)
+	}
+	bound, err := a.Bind(a.Plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range values {
+		if same, err := equal(x, bound[name]); !same || err != nil {
+			t.Errorf("%s is not what was saved: %v", name, err)
+		}
+	}
+	constants := g.Clone()
+	inject.Deploy(constants)
+	inputs, _ := blank(t, f, a)
+	if err := inject.Overridable(inputs, plan); err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range map[string]*graph.Graph{"constants": constants, "inputs": inputs} {
+		if err := onnxfile.Save(x, filepath.Join(dir, name+".onnx"), onnxfile.Options{Weights: onnxfile.SelfContained}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := refeval.New(inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds := maps.Clone(bound)
+	for name, x := range f.Inputs {
+		feeds[name] = x.Tensor(graph.Int64)
+	}
+	out, err := p.Run(context.Background(), feeds, []string{"logits"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := farthest(t, out[0], f.With["logits"].Data); !(d <= parity) {
+		t.Errorf("fed as inputs the adapter gives logits %.1e from PyTorch's", d)
+	}
+}
+
+// blank returns the fixture's base, deployable, with the adapter's parameters at their start.
+func blank(t *testing.T, f *fixture, a *Adapter) (*graph.Graph, *inject.Plan) {
+	t.Helper()
+	g, err := onnxfile.Load(filepath.Join("testdata", "base", f.Base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc, err := models.Recognise(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inject.Deploy(g)
+	return g, plan
+}
+
+// farthest returns the largest difference of a tensor's elements from the wanted ones.
+func farthest(t *testing.T, x *graph.Tensor, want []float64) float64 {
+	t.Helper()
+	got, err := x.Float64s()
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%d elements, want %d: %v", len(got), len(want), err)
+	}
+	worst := 0.0
+	for i, v := range want {
+		worst = max(worst, math.Abs(got[i]-v))
+	}
+	return worst
+}
+
+// Every damage is one error and never a panic.
+func TestMalformedONNXAdapter(t *testing.T) {
+	good, err := os.ReadFile("testdata/onnxadapter/ort.onnx_adapter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(good) {
+		if n == len(good)-1 || n == len(good)-2 || n == len(good)-3 {
+			continue // the padding after the last name
+		}
+		if _, err := decoded(t, good[:n]); err == nil {
+			t.Errorf("cut to %d of %d bytes: accepted", n, len(good))
+		}
+	}
+	patched := func(at int, b ...byte) []byte {
+		out := bytes.Clone(good)
+		copy(out[at:], b)
+		return out
+	}
+	version := bytes.Index(good, []byte{1, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0})
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"empty":             {nil, "0 bytes"},
+		"other identifier":  {patched(4, []byte("ORTM")...), `"ORTM"`},
+		"other version":     {patched(version, 2), "format_version 2"},
+		"root past the end": {patched(0, 0xff, 0xff, 0xff, 0x7f), "damaged or cut off"},
+		"root negative":     {patched(0, 0xfc, 0xff, 0xff, 0xff), "damaged or cut off"},
+		"vtable elsewhere":  {patched(version-4, 0, 0, 0, 0x80), "damaged or cut off"},
+		"list past the end": {patched(version+12, 0xf0, 0xff, 0xff, 0x7f), "past the file"},
+		"list too long":     {patched(version+16, 0xf0, 0xff, 0xff, 0x7f), "cut short"},
+	} {
+		if _, err := decoded(t, c.file); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+	for name, x := range map[string]*graph.Tensor{
+		"wrong size": {DType: graph.Float, Dims: []int64{3}}, "negative": {DType: graph.Float, Dims: []int64{-1}},
+		"huge": {DType: graph.Float, Dims: []int64{1 << 40, 1 << 40}}, "a string": {DType: graph.String, Dims: []int64{1}},
+	} {
+		file, err := encodeAdapter(map[string]*graph.Tensor{"one": x})
+		if err != nil {
+			continue
+		}
+		if _, err := decoded(t, file); err == nil || !strings.Contains(err.Error(), `"one"`) {
+			t.Errorf("%s: got %v, want an error with the tensor's name", name, err)
+		}
+	}
+	if _, err := encodeAdapter(map[string]*graph.Tensor{"s": graph.Scalar[float32](1)}); err == nil {
+		t.Error("a scalar was written, which onnxruntime can't read")
+	}
+}
+
+// An adapter of another base is refused; one that says nothing passes.
+func TestOtherBase(t *testing.T) {
+	var other *OtherBaseError
+	if err := (&Adapter{Base: "a"}).CheckBase("b"); !errors.As(err, &other) {
+		t.Errorf("got %v", err)
+	}
+	if err := (&Adapter{Base: "a"}).CheckBase("a"); err != nil {
+		t.Error(err)
+	}
+	if err := (&Adapter{}).CheckBase("b"); err != nil {
+		t.Error(err)
+	}
+}
+
+func decoded(t testing.TB, file []byte) (map[string]*graph.Tensor, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "a"+onnxAdapterExt)
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := mapfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decodeAdapter(f, f.Size())
+}
+
+// memory is a file in memory.
+type memory []byte
+
+func (m memory) Path() string { return "/memory" }
+
+func (m memory) Bytes(off, n int64) ([]byte, error) {
+	if off < 0 || n < 0 || off > int64(len(m))-n {
+		return nil, errors.New("out of range")
+	}
+	return m[off : off+n], nil
+}
+
+// Whatever the bytes, reading ends; what can be read is written and read again as the same tensors.
+func FuzzONNXAdapter(f *testing.F) {
+	good, err := os.ReadFile("testdata/onnxadapter/ort.onnx_adapter")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, file []byte) {
+		tensors, err := decodeAdapter(memory(file), int64(len(file)))
+		if err != nil {
+			return
+		}
+		written, err := encodeAdapter(tensors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decodeAdapter(memory(written), int64(len(written)))
+		if err != nil || len(again) != len(tensors) {
+			t.Fatalf("%d tensors became %d: %v", len(tensors), len(again), err)
+		}
+		for name, x := range tensors {
+			if same, err := equal(x, again[name]); !same || err != nil {
+				t.Fatalf("%q changed: %v", name, err)
+			}
+		}
+	})
+}
