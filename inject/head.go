@@ -148,7 +148,7 @@ func (in *Injection) features(p *graph.Patch, kind HeadKind) *graph.Value {
 	hidden := in.Current(e.LastHidden)
 	shape := graph.Shape{in.batch(), graph.Fixed(int64(e.Hidden))}
 	first := func() *graph.Value {
-		return p.Typed(p.With(graph.IntAttr("axis", 1)).Op("Gather", hidden, p.Int(0)), graph.Float, shape)
+		return p.Typed(p.With(graph.IntAttr("axis", 1)).Op("Gather", in.firstOf(hidden), p.Int(0)), graph.Float, shape)
 	}
 	switch {
 	case kind == HeadExisting:
@@ -163,6 +163,14 @@ func (in *Injection) features(p *graph.Patch, kind HeadKind) *graph.Value {
 		return p.Typed(in.mean(p, hidden), graph.Float, shape)
 	}
 	return first()
+}
+
+// firstOf returns the hidden states whose first token a head reads.
+func (in *Injection) firstOf(hidden *graph.Value) *graph.Value {
+	if in.first != nil {
+		return in.first
+	}
+	return hidden
 }
 
 // poolerStart adds the parameters of a pooler [hidden, hidden]: the base's where it has one, else N(0, 0.02²) and zeros.

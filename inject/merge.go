@@ -71,7 +71,9 @@ func Merge(g *graph.Graph, p *Plan) (unmerged []string, err error) {
 			return nil, fmt.Errorf("inject: merge: %s at %q: %w", s.site.Method, s.site.Target, err)
 		}
 	}
-	g.Prune()
+	if err := Fold(g); err != nil {
+		return nil, err
+	}
 	return unmerged, nil
 }
 

@@ -55,6 +55,9 @@ func Summary(name string) string { return methods[name].summary }
 
 // New returns a method with its default settings.
 func New(name string) (Method, error) {
+	if of, ok := aliases[name]; ok {
+		name = of
+	}
 	r, ok := methods[name]
 	if !ok {
 		return nil, fmt.Errorf("inject: method %q: unknown; the methods are %s", name, strings.Join(Names(), ", "))
@@ -110,6 +113,11 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 		}
 		plan.Methods = append(plan.Methods, Applied{name, settings})
 	}
+	for _, f := range in.postponed {
+		if err := f(); err != nil {
+			return nil, err
+		}
+	}
 	if opt.Task.Type != "" {
 		in.method = "head"
 		if err := in.addHead(); err != nil {
@@ -162,10 +170,12 @@ type Injection struct {
 	Encoder *models.Encoder
 	Plan    *Plan
 
-	method string
-	now    map[*graph.Value]*graph.Value // shunted value → what stands in for it
-	copies map[moduleValue]*graph.Value  // base parameter → its trainable copy
-	sites  []siteValues
+	method    string
+	postponed []func() error
+	first     *graph.Value                  // hidden states of which a head takes the first token, where that isn't the text's
+	now       map[*graph.Value]*graph.Value // shunted value → what stands in for it
+	copies    map[moduleValue]*graph.Value  // base parameter → its trainable copy
+	sites     []siteValues
 }
 
 type siteValues struct {
@@ -179,6 +189,19 @@ func (in *Injection) Current(v *graph.Value) *graph.Value {
 		v = in.now[v]
 	}
 	return v
+}
+
+// last runs f once all methods have injected: what changes the length of the sequence does so for all of them.
+func (in *Injection) last(f func() error) error {
+	method := in.method
+	in.postponed = append(in.postponed, func() error {
+		in.method = method
+		if err := f(); err != nil {
+			return fmt.Errorf("inject: method %q: %w", method, err)
+		}
+		return nil
+	})
+	return nil
 }
 
 // Patch starts a patch named "peft/<method>/<target>".

@@ -18,6 +18,7 @@ type Info struct {
 	FirstPosition int   `json:"first_position,omitempty"`
 	Layers        int   `json:"layers"`
 	Hidden        int   `json:"hidden"`
+	Heads         int   `json:"heads,omitempty"`
 	Parameters    int64 `json:"parameters"` // of the base
 }
 
@@ -38,7 +39,7 @@ func (e *Encoder) Info() Info {
 		return v.Name()
 	}
 	return Info{
-		Family: e.Family, Prefix: e.Prefix, Vocab: e.Vocab, Layers: len(e.Layers), Hidden: e.Hidden, Parameters: e.Params().Total(),
+		Family: e.Family, Prefix: e.Prefix, Vocab: e.Vocab, Layers: len(e.Layers), Hidden: e.Hidden, Heads: e.Heads, Parameters: e.Params().Total(),
 		Inputs:    Inputs{name(e.InputIDs), name(e.AttentionMask), name(e.TokenTypeIDs), name(e.PositionIDs)},
 		Positions: e.MaxPositions - e.PositionOffset, FirstPosition: e.PositionOffset,
 	}

@@ -49,6 +49,10 @@ type hfMethod struct {
 	parse func(c map[string]json.RawMessage) (inject.Method, error)
 	// key returns the tensor key of one of the method's trainables, after the module's own path.
 	key func(p *inject.Plan, t inject.Trainable, module string) string
+	// virtual says that the type is one of PEFT's prompt learning methods; see hfpeft_virtual.go.
+	virtual bool
+	// fits says why a plan of the method can't be written as this type, where it can't; nil where every plan can.
+	fits func(p *inject.Plan, m inject.Method) error
 }
 
 var hfMethods = map[string]hfMethod{}
@@ -66,11 +70,25 @@ func hfFor(p *inject.Plan) (hfMethod, error) {
 		return hfMethod{}, fmt.Errorf("format: a PEFT folder holds one method; the plan has %d", len(p.Methods))
 	}
 	for _, t := range slices.Sorted(maps.Keys(hfMethods)) {
-		if hfMethods[t].method == p.Methods[0].Name {
-			return hfMethods[t], nil
+		if m := hfMethods[t]; m.method == p.Methods[0].Name {
+			return m, m.check(p)
 		}
 	}
 	return hfMethod{}, fmt.Errorf("format: method %q has no PEFT counterpart", p.Methods[0].Name)
+}
+
+func (m hfMethod) check(p *inject.Plan) error {
+	if m.fits == nil {
+		return nil
+	}
+	method, err := p.Method(m.method)
+	if err != nil {
+		return err
+	}
+	if err := m.fits(p, method); err != nil {
+		return fmt.Errorf("format: PEFT has no counterpart: %w", err)
+	}
+	return nil
 }
 
 // hfModule is the module's path in the model that PEFT wraps: AutoModelForSequenceClassification when there is a head.
@@ -83,7 +101,7 @@ func hfModule(p *inject.Plan, target string) string {
 
 func hfKey(m hfMethod) func(*inject.Plan, inject.Trainable) string {
 	return func(p *inject.Plan, t inject.Trainable) string {
-		module := hfModule(p, t.Target)
+		module := m.root() + strings.TrimPrefix(hfModule(p, t.Target), hfPrefix)
 		if t.Method == "head" {
 			return module + "." + t.Role
 		}
@@ -108,22 +126,51 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 	if err := m.config(method, c); err != nil {
 		return err
 	}
+	if m.virtual {
+		hfVirtualConfig(p, c)
+	}
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return fmt.Errorf("format: %s: %w", hfConfigFile, err)
 	}
-	key := hfKey(m)
-	out := &safetensors.Contents{Metadata: map[string]string{"format": "pt"}, Tensors: map[string]*graph.Tensor{}}
-	for _, t := range p.Trainables {
-		if values[t.Name] == nil {
-			return fmt.Errorf("format: trainable %q has no value", t.Name)
-		}
-		out.Tensors[key(p, t)] = values[t.Name]
+	out := &safetensors.Contents{Metadata: map[string]string{"format": "pt"}}
+	if out.Tensors, err = m.tensors(p, values); err != nil {
+		return err
 	}
 	if err := safetensors.Save(filepath.Join(dir, hfTensorFile), out); err != nil {
 		return fmt.Errorf("format: %w", err)
 	}
 	return atomicfile.WriteBytes(filepath.Join(dir, hfConfigFile), text)
+}
+
+// tensors returns the values by PEFT's keys.
+func (m hfMethod) tensors(p *inject.Plan, values map[string]*graph.Tensor) (map[string]*graph.Tensor, error) {
+	key := hfKey(m)
+	out := map[string]*graph.Tensor{}
+	for _, t := range p.Trainables {
+		if values[t.Name] == nil {
+			return nil, fmt.Errorf("format: trainable %q has no value", t.Name)
+		}
+		if !m.virtual || t.Method != m.method {
+			out[key(p, t)] = values[t.Name]
+		}
+	}
+	if m.virtual {
+		table, err := inject.VirtualTokens(p, m.method, values)
+		if err != nil {
+			return nil, fmt.Errorf("format: %w", err)
+		}
+		out[hfVirtualKey] = table
+	}
+	return out, nil
+}
+
+// root is the path of the model that PEFT wraps, in its own.
+func (m hfMethod) root() string {
+	if m.virtual {
+		return hfVirtualPrefix
+	}
+	return hfPrefix
 }
 
 // hfSavedModules is what PEFT writes for sequence classification: the modules trained whole, then its two usual names.
@@ -170,7 +217,7 @@ func loadHF(dir string) (*Adapter, error) {
 	if err := a.dropTwins(); err != nil {
 		return nil, err
 	}
-	return a, a.readHead(c)
+	return a, a.readHead(c, m.root())
 }
 
 // dropTwins removes what PEFT stores twice: with bias="all" it saves every key that ends in "bias", so the bias of a module
@@ -200,17 +247,17 @@ func equal(a, b *graph.Tensor) (bool, error) {
 }
 
 // readHead takes the task from the classifier's tensors: PEFT doesn't store label names.
-func (a *Adapter) readHead(c map[string]json.RawMessage) error {
+func (a *Adapter) readHead(c map[string]json.RawMessage, root string) error {
 	var task string
 	if err := read(c, "task_type", &task); err != nil {
 		return fmt.Errorf("format: %s: %w", a.Path, err)
 	}
-	w := a.Tensors[hfPrefix+"classifier.weight"]
+	w := a.Tensors[root+"classifier.weight"]
 	switch {
 	case task != "" && task != "SEQ_CLS" && task != "FEATURE_EXTRACTION":
 		return fmt.Errorf("format: %s: task_type %s is not supported; SEQ_CLS and FEATURE_EXTRACTION are", a.Path, task)
 	case task == "SEQ_CLS" && w == nil:
-		return fmt.Errorf("format: %s: tensor %q is missing: the classifier would stay random", a.Path, hfPrefix+"classifier.weight")
+		return fmt.Errorf("format: %s: tensor %q is missing: the classifier would stay random", a.Path, root+"classifier.weight")
 	case w == nil:
 		return nil
 	}
