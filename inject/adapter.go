@@ -137,8 +137,8 @@ func checkLayers(flag string, skipped []int, layers int) error {
 
 func (a *Adapter) adapt(in *Injection, b bottleneck, i int) error {
 	l := &in.Encoder.Layers[i]
-	if w := l.Dense.Weight; w.DType != graph.Float {
-		return fmt.Errorf("its weight %q is %s: only float32 models can be trained; export the model in float32", w.Name(), w.DType)
+	if err := trainableFloat(l.Dense.Weight); err != nil {
+		return err
 	}
 	width, err := a.ReductionFactor.width(i, in.Encoder.Hidden, b.factor)
 	if err != nil {

@@ -103,13 +103,14 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		settings, err := json.Marshal(m)
-		if err != nil {
-			return nil, fmt.Errorf("inject: method %q: settings: %w", name, err)
-		}
 		in.method = name
 		if err := m.Inject(in); err != nil {
 			return nil, fmt.Errorf("inject: method %q: %w", name, err)
+		}
+		// Afterwards, since a method fills in what it takes from the model.
+		settings, err := json.Marshal(m)
+		if err != nil {
+			return nil, fmt.Errorf("inject: method %q: settings: %w", name, err)
 		}
 		plan.Methods = append(plan.Methods, Applied{name, settings})
 	}
@@ -241,6 +242,23 @@ func (in *Injection) finish() {
 		s.site.Old, s.site.New = s.old.Name(), s.repl.Name()
 		in.Plan.Sites = append(in.Plan.Sites, s.site)
 	}
+}
+
+// shuntInput makes a module read repl instead of x, its input, with what earlier methods put beside the module; other readers
+// of x keep it. A merge undoes it.
+func (in *Injection) shuntInput(p *graph.Patch, s Site, l *models.Linear, x, repl *graph.Value) error {
+	if p.Err() == nil {
+		p.Typed(repl, x.DType, x.Shape)
+		p.ShuntFor(x, repl, func(n *graph.Node) bool {
+			return readsFor(n, l.Nodes) || strings.HasPrefix(n.Name, "peft/") && strings.Contains(n.Name, "/"+l.Name+"/")
+		})
+	}
+	if err := p.Apply(); err != nil {
+		return err
+	}
+	s.Method = in.method
+	in.sites = append(in.sites, siteValues{s, x, repl})
+	return nil
 }
 
 // Rand returns a generator that depends on the plan's seed and the parameter's name only, so that the order of injection

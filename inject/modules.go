@@ -20,9 +20,12 @@ func (in *Injection) path(module string) string {
 	return in.Encoder.Prefix + module
 }
 
-// linears returns the encoder's linear maps, the classifier left to the head.
+// linears returns the encoder's linear maps, the classifier left to the head, and the pooler too where the head doesn't read
+// it: no gradient would reach it.
 func (in *Injection) linears() []*models.Linear {
-	return slices.DeleteFunc(in.Encoder.Linears(), func(l *models.Linear) bool { return l == in.Encoder.Classifier })
+	e, kind := in.Encoder, in.Plan.Head.Kind
+	unread := kind == HeadMean || kind == HeadCLS || kind == HeadNewPooler
+	return slices.DeleteFunc(e.Linears(), func(l *models.Linear) bool { return l == e.Classifier || l == e.Pooler && unread })
 }
 
 // choose returns the linear maps that t selects, in model order.
@@ -112,8 +115,11 @@ func (in *Injection) trainBiases(bs []bias) error {
 // trainCopy adds a trainable that starts as the base initializer v, sharing its bytes, and makes the module with the given
 // nodes read it: exporters let modules share initializers that happen to be equal.
 func (in *Injection) trainCopy(v *graph.Value, t Trainable, nodes []*graph.Node) error {
-	if v.Init() == nil || v.DType != graph.Float {
-		return fmt.Errorf("%s of %q: %q is not a float32 initializer: only float32 models can be trained; export the model in float32", t.Role, t.Target, v.Name())
+	if v.Init() == nil {
+		return fmt.Errorf("%s of %q: %q is not an initializer", t.Role, t.Target, v.Name())
+	}
+	if err := trainableFloat(v); err != nil {
+		return fmt.Errorf("%s of %q: %w", t.Role, t.Target, err)
 	}
 	t.Init, t.Base = "base", v.Name()
 	p := in.Patch(t.Target)
@@ -122,6 +128,14 @@ func (in *Injection) trainCopy(v *graph.Value, t Trainable, nodes []*graph.Node)
 		in.copies[moduleValue{t.Target, v}] = c
 	}
 	return p.Apply()
+}
+
+// trainableFloat checks that a parameter is of the one type that is trained.
+func trainableFloat(v *graph.Value) error {
+	if v.DType != graph.Float {
+		return fmt.Errorf("%q is %s: only float32 models can be trained; export the model in float32", v.Name(), v.DType)
+	}
+	return nil
 }
 
 // readsFor reports whether n is one of the nodes, or hands what it reads on to them alone.

@@ -1,0 +1,63 @@
+package inject_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+)
+
+// bertBase is a random model of BERT-base's size, made once.
+var bertBase = sync.OnceValues(func() (*graph.Graph, error) {
+	return models.BuildRandom(models.BERTBase(), 1, models.BuildOptions{})
+})
+
+// The numbers of trainable parameters on BERT-base, 109,482,240, that PEFT 0.21.2 and adapters 1.3.0 have, or that follow
+// from the sizes. inject/testdata/make_adapterhub.py and inject/format/testdata/make_peft.py print the libraries' own.
+func TestParametersOfBERTBase(t *testing.T) {
+	g, err := bertBase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method   string
+		settings map[string]string
+		want     int
+	}{
+		{"adapter", map[string]string{"config": "pfeiffer"}, 894_528},
+		{"adapter", map[string]string{"config": "houlsby"}, 1_789_056},
+		{"adapter", map[string]string{"config": "houlsby", "reduction-factor": "12"}, 2_379_264}, // 64 wide, as in the paper
+		{"adapter", map[string]string{"config": "par_bn"}, 7_091_712},
+		{"adapter", map[string]string{"config": "scaled_par_bn"}, 7_091_724},
+		{"adapter", map[string]string{"config": "pfeiffer", "skip-layers": "0-5"}, 894_528 / 2},
+		{"ia3", nil, 64_512},
+		{"bitfit", nil, 102_144},
+		{"bitfit", map[string]string{"embedding-bias": "true"}, 102_912},
+		{"full", nil, 109_482_240},
+		{"full", map[string]string{"freeze-embeddings": "true", "freeze-layers": "0-10"}, 7_087_872 + 590_592}, // a layer and the pooler
+	} {
+		m, err := inject.New(c.method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for flag, text := range c.settings {
+			if ok, err := inject.Set(m, flag, text); !ok || err != nil {
+				t.Fatal(flag, ok, err)
+			}
+		}
+		enc, err := models.Recognise(g.Clone())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{})
+		if err != nil {
+			t.Errorf("%s %v: %v", c.method, c.settings, err)
+			continue
+		}
+		if n := plan.Parameters(); n != c.want {
+			t.Errorf("%s %v: %d parameters, want %d", c.method, c.settings, n, c.want)
+		}
+	}
+}
