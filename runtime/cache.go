@@ -1,39 +1,30 @@
 package runtime
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	goruntime "runtime"
+
+	"github.com/peftgraph/peftgraph/runtime/fetch"
 )
 
 const (
 	recordName  = "install.json" // in each installed build's folder; a folder without one is not an install
 	trustedName = "trusted.json" // in the cache folder: checksums of archives that no table of this program holds
-	tempPrefix  = ".part-"       // a folder that an install is still filling
 )
 
 // record is what an install leaves beside the library: what it is, where it came from and how to recognise damage.
 type record struct {
-	Version  string            `json:"version"`
-	Provider string            `json:"provider"`
-	Library  string            `json:"library"` // file name of libonnxruntime
-	Source   string            `json:"source"`
-	Archive  string            `json:"archive"`
-	SHA256   string            `json:"sha256"` // of the archive
-	Pinned   bool              `json:"pinned"` // whether SHA256 is in this program's table, rather than trusted at first use
-	Files    map[string]digest `json:"files"`
-}
-
-type digest struct {
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
+	Version  string                  `json:"version"`
+	Provider string                  `json:"provider"`
+	Library  string                  `json:"library"` // file name of libonnxruntime
+	Source   string                  `json:"source"`
+	Archive  string                  `json:"archive"`
+	SHA256   string                  `json:"sha256"` // of the archive
+	Pinned   bool                    `json:"pinned"` // whether SHA256 is in this program's table, rather than trusted at first use
+	Files    map[string]fetch.Digest `json:"files"`
 }
 
 // entryDir is the folder of one installed build, <cache>/<version>-<provider>/<os>-<arch>: home folders are shared between
@@ -65,28 +56,19 @@ func newestInstalled(cache string) string {
 
 func readRecord(dir string) (record, error) {
 	var r record
-	text, err := os.ReadFile(filepath.Join(dir, recordName))
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
+	err := fetch.ReadJSON(filepath.Join(dir, recordName), &r)
 	return r, err
 }
 
-// complete reports whether every file is there at its full size; it reads no contents.
+// complete reports whether the library, and every file with it, is there at its full size; it reads no contents.
 func (r record) complete(dir string) bool {
-	for name, want := range r.Files {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil || info.Size() != want.Size {
-			return false
-		}
-	}
-	return r.Files[r.Library].Size > 0
+	return fetch.Complete(dir, r.Files) == nil && r.Files[r.Library].Size > 0
 }
 
-// verify reads every file and compares its checksum with the one taken at install time.
+// verify reads every file and compares it with what was installed, and loads the library.
 func (r record) verify(dir string) error {
 	for name, want := range r.Files {
-		got, err := digestFile(filepath.Join(dir, name))
+		got, err := fetch.DigestFile(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
@@ -94,37 +76,26 @@ func (r record) verify(dir string) error {
 			return fmt.Errorf("%s has changed since it was installed", filepath.Join(dir, name))
 		}
 	}
-	return nil
+	return loads(filepath.Join(dir, r.Library))
 }
 
-func digestFile(path string) (digest, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return digest{}, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	return digest{Size: n, SHA256: hex.EncodeToString(h.Sum(nil))}, err
+// loads returns an error unless this system can load the library, and it is new enough. Tests put text files in a library's
+// place, and replace it.
+var loads = func(path string) error {
+	_, err := Library{Path: path, Origin: "cache"}.Info()
+	return err
 }
 
 // checkArchive compares a downloaded archive with the checksum that this program pins for it or, for an archive that it does
 // not know, with the one seen at its first download, which is then recorded. Other archives are told from it by name.
-func checkArchive(cache, name string, got digest, log func(string)) (pinned bool, err error) {
+func checkArchive(cache, name string, got fetch.Digest, log func(string)) (pinned bool, err error) {
 	if want, ok := pins[name]; ok {
-		if got.SHA256 != want {
-			return true, fmt.Errorf("%s: its sha256 is %s, want %s: it was damaged or changed on its way", name, got.SHA256, want)
-		}
-		return true, nil
+		return true, got.Expect(name, want)
 	}
 	path := filepath.Join(cache, trustedName)
 	trusted := map[string]string{}
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(text, &trusted)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("%s: %w", path, err)
+	if err := fetch.ReadJSON(path, &trusted); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
 	if want, ok := trusted[name]; ok {
 		if got.SHA256 != want {
@@ -135,31 +106,5 @@ func checkArchive(cache, name string, got digest, log func(string)) (pinned bool
 	}
 	log(fmt.Sprintf("%s: no checksum is known for it, so this download is trusted as it is; sha256 %s is remembered for the next time", name, got.SHA256))
 	trusted[name] = got.SHA256
-	return false, writeJSON(path, trusted)
-}
-
-// writeJSON replaces a file at once: a reader sees the old contents or the new, never a part.
-func writeJSON(path string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(text, '\n'))
-	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
-}
-
-// sweep removes what installs that were killed left behind; the caller holds the lock.
-func sweep(cache string) {
-	left, _ := filepath.Glob(filepath.Join(cache, tempPrefix+"*"))
-	for _, path := range left {
-		os.RemoveAll(path)
-	}
+	return false, fetch.WriteJSON(path, trusted)
 }

@@ -56,7 +56,7 @@ func (e *VersionError) Error() string {
 func (l Library) Info() (Info, error) {
 	p, err := openProbe(l.Path)
 	if err != nil {
-		return Info{}, fmt.Errorf("runtime: library %q (from %s) does not load: %w", l.Path, l.Origin, err)
+		return Info{}, fmt.Errorf("runtime: library %q (from %s) does not load: %w%s", l.Path, l.Origin, err, explainLoad(err.Error()))
 	}
 	info := Info{Version: p.version()}
 	// Asking an old library for a newer API prints a line of its own to stderr, so its version is looked at first.
@@ -65,6 +65,17 @@ func (l Library) Info() (Info, error) {
 	}
 	info.Providers = slices.DeleteFunc(p.providers(), func(name string) bool { return l.lacks(shortName(name)) })
 	return info, nil
+}
+
+// explainLoad adds what the loader's own words mean where they don't say it.
+func explainLoad(reason string) string {
+	switch {
+	case strings.Contains(reason, "GLIBC"): // and GLIBCXX: "version `GLIBC_2.38' not found"
+		return ": this system's C or C++ library is older than this build of onnxruntime needs: use a newer system, or name a library that was built for this one with --ort-lib"
+	case strings.Contains(reason, "ld-linux"): // musl: "Error loading shared library ld-linux-x86-64.so.2"
+		return ": this build of onnxruntime needs glibc, and this system has another C library: name a library that was built for it with --ort-lib"
+	}
+	return ""
 }
 
 // separate are the providers that live in a library of their own. A libonnxruntime that could use one names it as available,

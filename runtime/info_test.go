@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -40,33 +39,5 @@ func TestMinAPIVersionIsTheBindings(t *testing.T) {
 	match := regexp.MustCompile(`(?m)^#define ORT_API_VERSION (\d+)`).FindSubmatch(header)
 	if match == nil || string(match[1]) != "24" || runtime.MinAPIVersion != 24 {
 		t.Errorf("the header has %s, MinAPIVersion is %d", match, runtime.MinAPIVersion)
-	}
-}
-
-// oldLibrary is C for the part of an old onnxruntime that is asked for its version.
-const oldLibrary = `
-typedef struct { void *(*get_api)(unsigned); const char *(*version)(void); } base;
-static void *get_api(unsigned v) { return 0; }
-static const char *version(void) { return "1.17.3"; }
-const base *OrtGetApiBase(void) { static const base b = {get_api, version}; return &b; }
-`
-
-func TestInfoOfAnOldLibrary(t *testing.T) {
-	cc, err := exec.LookPath("cc")
-	if err != nil || goruntime.GOOS == "windows" {
-		t.Skipf("SKIPPED, NOT TESTED: needs a C compiler to build a library: %v", err)
-	}
-	dir := t.TempDir()
-	source, path := filepath.Join(dir, "old.c"), filepath.Join(dir, "libonnxruntime.so")
-	if err := os.WriteFile(source, []byte(oldLibrary), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(cc, "-shared", "-fPIC", "-o", path, source).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	_, err = runtime.Library{Path: path, Origin: "flag"}.Info()
-	want := "library " + path + " is onnxruntime 1.17.3; peftgraph needs >= 1.24 (API 24): run `peftgraph runtime install`"
-	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("error = %v, want %q", err, want)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+
+	"github.com/peftgraph/peftgraph/runtime/fetch"
 )
 
 // DefaultVersion is the onnxruntime release that [Install] gets when asked for no other.
@@ -71,8 +73,8 @@ func Sources() []string {
 // Install makes a build of onnxruntime available to this user and returns it. A build that is already there, and whole, is
 // returned as it is. Otherwise each source is tried in turn: its archive is downloaded, checked against a pinned sha256 (or,
 // for a release that this program does not know, against the one seen first, which Log is told), unpacked beside its final
-// place and renamed into it. So an install that fails, is cancelled or killed leaves nothing that [Find] would take, and
-// several at once wait for each other. A CUDA build also needs CUDA 13 and cuDNN 9 on the loader's path; they are not
+// place and renamed into it; then it must load on this system, else the next source is tried. So an install that fails or is
+// cancelled leaves nothing that [Find] would take, and several at once wait for each other. A CUDA build also needs CUDA 13 and cuDNN 9 on the loader's path; they are not
 // installed.
 func Install(ctx context.Context, opts InstallOptions) (Library, error) {
 	opts, err := opts.withDefaults()
@@ -119,12 +121,12 @@ func install(ctx context.Context, b build, opts InstallOptions) (string, error) 
 	if err := os.MkdirAll(opts.CacheDir, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(ctx, filepath.Join(opts.CacheDir, ".lock"), opts.Log)
+	unlock, err := fetch.Lock(ctx, filepath.Join(opts.CacheDir, ".lock"), func() { opts.Log("another install is running; waiting for it") })
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	sweep(opts.CacheDir)
+	fetch.Sweep(opts.CacheDir)
 
 	dir := entryDir(opts.CacheDir, b)
 	r, err := readRecord(dir)
@@ -135,81 +137,67 @@ func install(ctx context.Context, b build, opts InstallOptions) (string, error) 
 		}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		opts.Log(fmt.Sprintf("%s is installed but damaged, so it is installed anew: %v", b, err))
+		opts.Log(fmt.Sprintf("%s is installed but damaged or unusable, so it is installed anew: %v", b, err))
 	}
 	r, err = installFromAny(ctx, b, opts)
 	return filepath.Join(dir, r.Library), err
 }
 
-// installFromAny tries the sources in turn. Its error tells what went wrong with each.
+const advice = "get libonnxruntime by hand and name it with --ort-lib or " + EnvLibrary
+
 func installFromAny(ctx context.Context, b build, opts InstallOptions) (record, error) {
-	var failures []error
+	var r record
+	var from []fetch.Source
 	for _, s := range sources {
-		if opts.Source != "auto" && opts.Source != s.name() {
-			continue
+		if opts.Source == "auto" || opts.Source == s.name() {
+			from = append(from, fetch.Source{Name: s.name(), Get: func() (err error) {
+				r, err = installFrom(ctx, s, b, opts)
+				return err
+			}})
 		}
-		a, ok := s.find(b)
-		if !ok {
-			failures = append(failures, fmt.Errorf("%s has no such build", s.name()))
-			continue
-		}
-		opts.Log(fmt.Sprintf("getting %s from %s", a.pkg, s.name()))
-		r, err := installFrom(ctx, s, a, b, opts)
-		switch {
-		case err == nil:
-			return r, nil
-		case ctx.Err() != nil:
-			return r, context.Cause(ctx)
-		}
-		failures = append(failures, fmt.Errorf("%s: %w", s.name(), err))
-		opts.Log(failures[len(failures)-1].Error())
 	}
-	return record{}, fmt.Errorf("no source worked:\n%w\nget libonnxruntime by hand and name it with --ort-lib or %s", errors.Join(failures...), EnvLibrary)
+	err := fetch.FirstOf(ctx, from, advice, opts.Log)
+	return r, err
 }
 
-// installFrom downloads, checks, unpacks and, last, renames.
-func installFrom(ctx context.Context, s source, a archive, b build, opts InstallOptions) (record, error) {
-	work, err := os.MkdirTemp(opts.CacheDir, tempPrefix+"*")
+// installFrom downloads, checks, unpacks, renames and, last, loads: a library that was loaded can't be renamed on Windows.
+func installFrom(ctx context.Context, s source, b build, opts InstallOptions) (record, error) {
+	r := record{Version: b.version, Provider: b.provider, Source: s.name()}
+	a, ok := s.find(b)
+	if !ok {
+		return r, errors.New("it has no such build")
+	}
+	opts.Log(fmt.Sprintf("getting %s from %s", a.pkg, s.name()))
+	dir := entryDir(opts.CacheDir, b)
+	err := fetch.Fill(ctx, opts.CacheDir, dir, func(work, dir string) error {
+		path, err := s.fetch(ctx, a, b, work, opts)
+		if err != nil {
+			return err
+		}
+		return r.unpack(path, a, dir, opts)
+	})
 	if err != nil {
-		return record{}, err
+		return r, err
 	}
-	defer os.RemoveAll(work)
-	download, unpacked := filepath.Join(work, "download"), filepath.Join(work, "unpacked")
-	if err := errors.Join(os.Mkdir(download, 0o755), os.Mkdir(unpacked, 0o755)); err != nil {
-		return record{}, err
+	if err := loads(filepath.Join(dir, r.Library)); err != nil {
+		return r, errors.Join(err, os.RemoveAll(dir))
 	}
-	path, err := s.fetch(ctx, a, b, download, opts)
+	return r, nil
+}
+
+// unpack checks an archive and fills dir with its libraries and the record of them.
+func (r *record) unpack(path string, a archive, dir string, opts InstallOptions) error {
+	got, err := fetch.DigestFile(path)
 	if err != nil {
-		return record{}, err
+		return err
 	}
-	got, err := digestFile(path)
-	if err != nil {
-		return record{}, err
-	}
-	r := record{Version: b.version, Provider: b.provider, Source: s.name(), Archive: filepath.Base(path), SHA256: got.SHA256}
+	r.Archive, r.SHA256 = filepath.Base(path), got.SHA256
 	if r.Pinned, err = checkArchive(opts.CacheDir, r.Archive, got, opts.Log); err != nil {
-		return record{}, err
-	}
-	if r.Files, err = unpack(path, a.members, unpacked); err != nil {
-		return record{}, err
-	}
-	r.Library = filepath.Base(libraryIn(unpacked))
-	if err := writeJSON(filepath.Join(unpacked, recordName), r); err != nil {
-		return record{}, err
-	}
-	if err := context.Cause(ctx); err != nil {
-		return record{}, err
-	}
-	return r, replaceDir(unpacked, entryDir(opts.CacheDir, b))
-}
-
-// replaceDir renames src to dst, moving a damaged dst out of the way.
-func replaceDir(src, dst string) error {
-	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dst); err != nil {
+	if r.Files, err = fetch.Unpack(path, a.members, dir); err != nil {
 		return err
 	}
-	return os.Rename(src, dst)
+	r.Library = filepath.Base(libraryIn(dir))
+	return fetch.WriteJSON(filepath.Join(dir, recordName), r)
 }

@@ -2,14 +2,10 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
 	"path/filepath"
-	"time"
+
+	"github.com/peftgraph/peftgraph/runtime/fetch"
 )
 
 // github gets the archives of the project's own releases.
@@ -61,72 +57,14 @@ func (b build) files() []string {
 		pattern, main = "onnxruntime_providers_%s.dll", "onnxruntime.dll"
 	}
 	if b.provider == "cpu" {
-		return []string{main, fmt.Sprintf(pattern, "shared") + optional}
+		return []string{main, fmt.Sprintf(pattern, "shared") + fetch.Optional}
 	}
 	return []string{main, fmt.Sprintf(pattern, "shared"), fmt.Sprintf(pattern, b.provider)}
 }
 
-const (
-	connectTimeout = 5 * time.Second  // a firewall that drops packets must not cost a user minutes
-	stallTimeout   = 30 * time.Second // without a byte
-)
-
-var httpClient = &http.Client{Transport: &http.Transport{
-	Proxy:                 http.ProxyFromEnvironment,
-	DialContext:           (&net.Dialer{Timeout: connectTimeout}).DialContext,
-	TLSHandshakeTimeout:   connectTimeout,
-	ResponseHeaderTimeout: 3 * connectTimeout,
-	ForceAttemptHTTP2:     true,
-}}
-
 func (g github) fetch(ctx context.Context, a archive, b build, dir string, opts InstallOptions) (string, error) {
 	url := fmt.Sprintf("%s/microsoft/onnxruntime/releases/download/v%s/%s", g.base, b.version, a.pkg)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := httpClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", url, resp.Status)
-	}
 	path := filepath.Join(dir, a.pkg)
-	f, err := os.Create(path)
-	if err != nil {
-		return "", err
-	}
-	stall := time.AfterFunc(stallTimeout, func() { cancel(fmt.Errorf("no data for %s", stallTimeout)) })
-	defer stall.Stop()
-	body := &meter{r: resp.Body, total: resp.ContentLength, progress: opts.Progress, alive: func() { stall.Reset(stallTimeout) }}
-	_, err = io.Copy(f, body)
-	if err != nil && context.Cause(ctx) != nil {
-		err = context.Cause(ctx)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("%s: after %d of %d bytes: %w", url, body.done, body.total, err)
-	}
-	return path, nil
-}
-
-// meter reports what passes through a reader.
-type meter struct {
-	r           io.Reader
-	done, total int64
-	progress    func(done, total int64)
-	alive       func()
-}
-
-func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
-	if n > 0 {
-		m.done += int64(n)
-		m.alive()
-		m.progress(m.done, m.total)
-	}
-	return n, err
+	_, err := fetch.Download(ctx, url, nil, path, opts.Progress)
+	return path, err
 }

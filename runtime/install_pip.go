@@ -3,7 +3,8 @@ package runtime
 import (
 	"context"
 	"errors"
-	"os/exec"
+
+	"github.com/peftgraph/peftgraph/runtime/fetch"
 )
 
 // pip gets the wheels onnxruntime and onnxruntime-gpu through the user's own pip, and so from the index or mirror that it is
@@ -38,7 +39,7 @@ func (pip) find(b build) (archive, bool) {
 }
 
 func (pip) fetch(ctx context.Context, a archive, b build, dir string, opts InstallOptions) (string, error) {
-	command := pipCommand(ctx)
+	command := fetch.Pip(ctx)
 	if command == nil {
 		return "", errors.New("there is no pip on this machine")
 	}
@@ -49,23 +50,8 @@ func (pip) fetch(ctx context.Context, a archive, b build, dir string, opts Insta
 		args = append(args, "--platform", tag)
 	}
 	opts.Progress(0, -1)
-	if err := runTool(ctx, dir, command[0], append(args, a.pkg)...); err != nil {
+	if err := fetch.Tool(ctx, dir, command[0], append(args, a.pkg)...); err != nil {
 		return "", err
 	}
-	return onlyFile(dir, "*.whl")
-}
-
-// pipCommand returns how to call pip, nil without one. A Python without the module pip is common, so each is asked.
-func pipCommand(ctx context.Context) []string {
-	for _, command := range [][]string{{"python3", "-m", "pip"}, {"python", "-m", "pip"}, {"pip3"}, {"pip"}} {
-		exe, err := exec.LookPath(command[0])
-		if err != nil {
-			continue
-		}
-		command[0] = exe
-		if exec.CommandContext(ctx, exe, append(command[1:], "--version")...).Run() == nil {
-			return command
-		}
-	}
-	return nil
+	return fetch.OnlyFile(dir, "*.whl")
 }

@@ -1,8 +1,9 @@
 package runtime
 
 // pins holds the sha256 of every archive of DefaultVersion that Install may download. The archive is checked before a byte
-// of it is unpacked. The wheels and the npm package were downloaded and hashed; those of the GitHub release are the digests
-// that GitHub publishes with each asset.
+// of it is unpacked. The npm package was downloaded and hashed; the wheels' sums are the package index's, compared with what
+// pip reports; those of the GitHub release are the ones that several other projects pin for the same files, and no download
+// of ours has confirmed them.
 var pins = map[string]string{
 	"onnxruntime-linux-x64-1.30.0.tgz":            "a5ed5a3cac51fbb2e90da632ae43d19212faaa20e76484e62bcb7c23ddb3b3fd",
 	"onnxruntime-linux-aarch64-1.30.0.tgz":        "e16a27a8ed330bbc698df7330b0cf56e722f354e3bcc92118682c74ef3c3e3da",

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha1" // git's names of files, not a protection
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -93,15 +92,11 @@ func (r *repo) checkpoint(ctx context.Context) error {
 	if err := r.file(ctx, index, index); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(r.j.dir, index))
-	if err != nil {
-		return err
-	}
 	var list struct {
 		Files map[string]string `json:"weight_map"`
 	}
-	if err := json.Unmarshal(text, &list); err != nil {
-		return fmt.Errorf("%s: %w", index, err)
+	if err := fetch.ReadJSON(filepath.Join(r.j.dir, index), &list); err != nil {
+		return err
 	}
 	var shards []string
 	for _, file := range list.Files {
@@ -158,8 +153,10 @@ func (r *repo) file(ctx context.Context, path, as string) error {
 	if err != nil {
 		return err
 	}
-	if want := r.pins[path]; want != "" && want != got.SHA256 {
-		return fmt.Errorf("%s: its sha256 is %s, want %s: it was damaged or changed on its way", path, got.SHA256, want)
+	if want, ok := r.pins[path]; ok {
+		if err := got.Expect(path, want); err != nil {
+			return err
+		}
 	}
 	return about.check(path, dst, got)
 }

@@ -3,7 +3,6 @@ package pull
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,8 +58,8 @@ func (c carrier) unpack(j *job, pattern string) error {
 	if err != nil {
 		return err
 	}
-	if got.SHA256 != c.archive {
-		return fmt.Errorf("%s: its sha256 is %s, want %s: it was damaged or changed on its way", filepath.Base(path), got.SHA256, c.archive)
+	if err := got.Expect(filepath.Base(path), c.archive); err != nil {
+		return err
 	}
 	var members []string
 	for _, member := range c.members {

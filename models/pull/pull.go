@@ -151,57 +151,40 @@ func get(ctx context.Context, m model, opts Options) (Model, error) {
 	return fromAny(ctx, m, dir, opts)
 }
 
-// fromAny tries the sources in turn. Its error tells what went wrong with each.
-func fromAny(ctx context.Context, m model, dir string, opts Options) (Model, error) {
-	var failures []error
-	for _, s := range sources {
-		if opts.Source != "auto" && opts.Source != s.name() {
-			continue
-		}
-		if !s.has(m) {
-			failures = append(failures, fmt.Errorf("%s has no package of this model", s.name()))
-			continue
-		}
-		opts.Log(fmt.Sprintf("getting %s from %s", m.name, s.name()))
-		got, err := from(ctx, s, m, dir, opts)
-		switch {
-		case err == nil:
-			return got, nil
-		case ctx.Err() != nil:
-			return Model{}, context.Cause(ctx)
-		}
-		failures = append(failures, fmt.Errorf("%s: %w", s.name(), err))
-		opts.Log(failures[len(failures)-1].Error())
-	}
-	return Model{}, fmt.Errorf("no source worked:\n%w\n%s", errors.Join(failures...), advice)
-}
-
 const advice = "a mirror of the hub can be named with HF_ENDPOINT; a model.onnx from anywhere else can be used as it is"
+
+func fromAny(ctx context.Context, m model, dir string, opts Options) (Model, error) {
+	var got Model
+	var all []fetch.Source
+	for _, s := range sources {
+		if opts.Source == "auto" || opts.Source == s.name() {
+			all = append(all, fetch.Source{Name: s.name(), Get: func() (err error) {
+				got, err = from(ctx, s, m, dir, opts)
+				return err
+			}})
+		}
+	}
+	err := fetch.FirstOf(ctx, all, advice, opts.Log)
+	return got, err
+}
 
 // from downloads, checks, builds and, last, renames.
 func from(ctx context.Context, s source, m model, dir string, opts Options) (Model, error) {
-	part, err := os.MkdirTemp(opts.CacheDir, fetch.PartPrefix+"*")
+	if !s.has(m) {
+		return Model{}, errors.New("it has no package of this model")
+	}
+	opts.Log(fmt.Sprintf("getting %s from %s", m.name, s.name()))
+	err := fetch.Fill(ctx, opts.CacheDir, dir, func(work, dir string) error {
+		j := &job{Options: opts, work: work, dir: dir}
+		if err := s.fetch(ctx, m, j); err != nil {
+			return err
+		}
+		if err := j.buildONNX(); err != nil {
+			return err
+		}
+		return j.writeRecord(m, s.name())
+	})
 	if err != nil {
-		return Model{}, err
-	}
-	defer os.RemoveAll(part)
-	j := &job{Options: opts, work: filepath.Join(part, "download"), dir: filepath.Join(part, "model")}
-	if err := errors.Join(os.Mkdir(j.work, 0o755), os.Mkdir(j.dir, 0o755)); err != nil {
-		return Model{}, err
-	}
-	if err := s.fetch(ctx, m, j); err != nil {
-		return Model{}, err
-	}
-	if err := j.buildONNX(); err != nil {
-		return Model{}, err
-	}
-	if err := j.writeRecord(m, s.name()); err != nil {
-		return Model{}, err
-	}
-	if err := context.Cause(ctx); err != nil {
-		return Model{}, err
-	}
-	if err := fetch.ReplaceDir(j.dir, dir); err != nil {
 		return Model{}, err
 	}
 	got, err := cached(m, dir, opts)

@@ -1,7 +1,6 @@
 package pull
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -44,26 +43,17 @@ var errOtherSource = errors.New("it came from another source")
 // cached returns the model in dir when every file of it is there at its full size.
 func cached(m model, dir string, opts Options) (Model, error) {
 	var r record
-	text, err := os.ReadFile(filepath.Join(dir, recordName))
-	if err == nil {
-		err = json.Unmarshal(text, &r)
+	if err := fetch.ReadJSON(filepath.Join(dir, recordName), &r); err != nil {
+		return Model{}, err
 	}
 	switch {
-	case err != nil:
-		return Model{}, err
 	case opts.Source != "auto" && opts.Source != r.Source:
 		return Model{}, errOtherSource
 	case r.Files[onnxName].Size == 0:
 		return Model{}, fmt.Errorf("%s: no %s", dir, onnxName)
 	}
-	for name, want := range r.Files {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil {
-			return Model{}, fmt.Errorf("%s is missing", filepath.Join(dir, name))
-		}
-		if info.Size() != want.Size {
-			return Model{}, fmt.Errorf("%s has %d bytes instead of %d", filepath.Join(dir, name), info.Size(), want.Size)
-		}
+	if err := fetch.Complete(dir, r.Files); err != nil {
+		return Model{}, err
 	}
 	got := Model{Name: m.name, Dir: dir, ONNX: filepath.Join(dir, onnxName), Source: r.Source, Cached: true}
 	for _, name := range []string{"tokenizer.json", "vocab.txt"} {

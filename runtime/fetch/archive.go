@@ -29,6 +29,14 @@ type Digest struct {
 	SHA256 string `json:"sha256"`
 }
 
+// Expect returns an error that names the file unless its SHA-256 is the one given.
+func (d Digest) Expect(name, sha256 string) error {
+	if d.SHA256 != sha256 {
+		return fmt.Errorf("%s: its sha256 is %s, want %s: it was damaged or changed on its way", name, d.SHA256, sha256)
+	}
+	return nil
+}
+
 // DigestFile reads a file and returns its digest.
 func DigestFile(path string) (Digest, error) {
 	f, err := os.Open(path)

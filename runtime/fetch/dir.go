@@ -1,9 +1,10 @@
 package fetch
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -21,8 +22,29 @@ func Sweep(cache string) {
 	}
 }
 
-// ReplaceDir renames the folder src to dst and removes a damaged dst before. Both are on one file system.
-func ReplaceDir(src, dst string) error {
+// Fill replaces the folder dst, anywhere below cache, by what fill puts into dir; work is a folder for archives and the like,
+// which goes away. Nothing changes until fill has returned, nor after an error or a cancel.
+func Fill(ctx context.Context, cache, dst string, fill func(work, dir string) error) error {
+	part, err := os.MkdirTemp(cache, PartPrefix+"*")
+	if err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	defer os.RemoveAll(part)
+	work, dir := filepath.Join(part, "work"), filepath.Join(part, "done")
+	if err := errors.Join(os.Mkdir(work, 0o755), os.Mkdir(dir, 0o755)); err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	if err := fill(work, dir); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return replaceDir(dir, dst)
+}
+
+// replaceDir renames the folder src to dst and removes a damaged dst before.
+func replaceDir(src, dst string) error {
 	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
 		return fmt.Errorf("fetch: %w", err)
 	}
@@ -35,14 +57,39 @@ func ReplaceDir(src, dst string) error {
 	return nil
 }
 
+// Complete returns an error that names the first of the files in dir that is not there at its full size. It reads no
+// contents.
+func Complete(dir string, files map[string]Digest) error {
+	for name, want := range files {
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("%s is missing", path)
+		}
+		if info.Size() != want.Size {
+			return fmt.Errorf("%s has %d bytes instead of %d", path, info.Size(), want.Size)
+		}
+	}
+	return nil
+}
+
+// ReadJSON fills v with the contents of a file.
+func ReadJSON(path string, v any) error {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return fmt.Errorf("fetch: %s: %w", path, err)
+	}
+	return nil
+}
+
 // WriteJSON writes v, whole or not at all.
 func WriteJSON(path string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("fetch: %s: %w", path, err)
 	}
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
+	return atomicfile.WriteBytes(path, append(text, '\n'))
 }

@@ -232,26 +232,94 @@ func TestToolErrors(t *testing.T) {
 	}
 }
 
-func TestSweepAndReplace(t *testing.T) {
+func TestFillReplacesOrChangesNothing(t *testing.T) {
 	cache := t.TempDir()
-	for _, dir := range []string{PartPrefix + "1/x", "old", "new"} {
+	for _, dir := range []string{PartPrefix + "1/x", "old"} {
 		if err := os.MkdirAll(filepath.Join(cache, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := WriteJSON(filepath.Join(cache, "new", "a.json"), map[string]int{"a": 1}); err != nil {
-		t.Fatal(err)
-	}
+	dst := filepath.Join(cache, "old")
 	Sweep(cache)
-	if err := ReplaceDir(filepath.Join(cache, "new"), filepath.Join(cache, "old")); err != nil {
+	want := []string{"old"}
+	check := func(when string) {
+		t.Helper()
+		var names []string
+		err := filepath.WalkDir(cache, func(path string, _ os.DirEntry, err error) error {
+			names = append(names, filepath.Base(path))
+			return err
+		})
+		if err != nil || !slices.Equal(names[1:], want) {
+			t.Errorf("%s: %q, %v; want %q", when, names[1:], err, want)
+		}
+	}
+	check("after Sweep")
+
+	boom := errors.New("boom")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	put := func(err error, stop bool) func(work, dir string) error {
+		return func(work, dir string) error {
+			if stop {
+				cancel(boom)
+			}
+			return errors.Join(WriteJSON(filepath.Join(work, "b.json"), 1), WriteJSON(filepath.Join(dir, "a.json"), map[string]int{"a": 1}), err)
+		}
+	}
+	if err := Fill(ctx, cache, dst, put(boom, false)); !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
+	}
+	check("after an error")
+	if err := Fill(ctx, cache, dst, put(nil, false)); err != nil {
+		t.Error(err)
+	}
+	want = []string{"old", "a.json"}
+	check("after success")
+	var got map[string]int
+	if err := ReadJSON(filepath.Join(dst, "a.json"), &got); err != nil || got["a"] != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := Fill(ctx, cache, filepath.Join(cache, "new"), put(nil, true)); !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
+	}
+	check("after a cancel")
+}
+
+func TestFirstOf(t *testing.T) {
+	var asked, log []string
+	source := func(name string, err error) Source {
+		return Source{name, func() error { asked = append(asked, name); return err }}
+	}
+	tell := func(line string) { log = append(log, line) }
+	first, second := source("a", errors.New("shut")), source("b", errors.New("far"))
+	if err := FirstOf(context.Background(), []Source{first, source("ok", nil), second}, "", tell); err != nil || !slices.Equal(asked, []string{"a", "ok"}) {
+		t.Errorf("%v, asked %q", err, asked)
+	}
+	if !slices.Equal(log, []string{"a: shut"}) {
+		t.Errorf("log %q", log)
+	}
+	if err := FirstOf(context.Background(), []Source{first, second}, "walk", tell); err == nil || err.Error() != "no source worked:\na: shut\nb: far\nwalk" {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	asked = nil
+	stop := Source{"stop", func() error { cancel(); return errors.New("killed") }}
+	if err := FirstOf(ctx, []Source{stop, first}, "walk", tell); err != context.Canceled || len(asked) > 0 {
+		t.Errorf("%v, asked %q", err, asked)
+	}
+}
+
+func TestComplete(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("12345"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	err := filepath.WalkDir(cache, func(path string, _ os.DirEntry, err error) error {
-		names = append(names, filepath.Base(path))
-		return err
-	})
-	if err != nil || !slices.Equal(names[1:], []string{"old", "a.json"}) {
-		t.Errorf("%q, %v", names, err)
+	for want, files := range map[string]map[string]Digest{
+		"<nil>":                      {"f": {Size: 5}},
+		"g is missing":               {"f": {Size: 5}, "g": {}},
+		"f has 5 bytes instead of 6": {"f": {Size: 6}},
+	} {
+		if err := Complete(dir, files); !strings.HasSuffix(fmt.Sprint(err), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
