@@ -22,67 +22,78 @@ import (
 func TestMethodsOnEveryExporterForm(t *testing.T) {
 	for _, name := range inject.Names() {
 		for _, f := range modelstest.Encoders(t) {
-			t.Run(name+"/"+f.Name, func(t *testing.T) {
-				base := f.Load(t)
-				want := outputs(t, f, base, names(base.Outputs()))
-				before := hashes(t, base)
-				g, plan := injected(t, f, name, inject.Options{Task: inject.Task{Type: "classification", Labels: []string{"a", "b", "c"}}, Seed: 7})
-
-				m, err := plan.Method(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for out, w := range want {
-					if v := g.Value(out); v == nil || out == plan.Logits {
-						continue
-					}
-					got, why := outputs(t, f, g, []string{out})[out], inject.ChangesAtStart(m)
-					if changed := graphtest.Differ(got, w, 0, 1e-12); (changed != nil) != (why != "") {
-						t.Errorf("%s: changed at the start by %v; the method's reason is %q", out, changed, why)
-					}
-				}
-				onlyThePlanIsNew(t, before, g, plan)
-
-				start := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
-				move(t, g, plan)
-				trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
-				if graphtest.Differ(trained, start, 0, 1e-3) == nil {
-					t.Error("other parameters don't change the logits")
-				}
-				merged := g.Clone()
-				unmerged, err := inject.Merge(merged, plan)
-				if err != nil {
-					t.Fatal(err)
-				}
-				mustCheck(t, merged)
-				if len(unmerged) == 0 {
-					for _, v := range merged.Initializers() {
-						if strings.HasPrefix(v.Name(), "peft/") && !strings.Contains(v.Name(), "/classifier/") {
-							t.Errorf("%q is left in the merged graph", v.Name())
-						}
-					}
-				}
-				// Merged weights are rounded to float32 once.
-				graphtest.Close(t, outputs(t, f, merged, []string{plan.Logits})[plan.Logits], trained, 1e-5, 1e-5)
-				sameHashes(t, before, hashes(t, g))
-			})
+			t.Run(name+"/"+f.Name, func(t *testing.T) { matrix(t, f, method(t, f, name)) })
 		}
 	}
 }
 
-func injected(t *testing.T, f *modelstest.Fixture, method string, opt inject.Options) (*graph.Graph, *inject.Plan) {
+// matrix is what holds for every method on every graph.
+func matrix(t *testing.T, f *modelstest.Fixture, m inject.Method) {
 	t.Helper()
-	g := f.Load(t)
-	enc, err := models.Recognise(g)
+	base := f.Load(t)
+	want := outputs(t, f, base, names(base.Outputs()))
+	before := hashes(t, base)
+	g, plan := injectedWith(t, f, m, inject.Options{Task: inject.Task{Type: "classification", Labels: []string{"a", "b", "c"}}, Seed: 7})
+
+	for out, w := range want {
+		if v := g.Value(out); v == nil || out == plan.Logits {
+			continue
+		}
+		got, why := outputs(t, f, g, []string{out})[out], inject.ChangesAtStart(m)
+		if changed := graphtest.Differ(got, w, 0, 1e-12); (changed != nil) != (why != "") {
+			t.Errorf("%s: changed at the start by %v; the method's reason is %q", out, changed, why)
+		}
+	}
+	onlyThePlanIsNew(t, before, g, plan)
+
+	start := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
+	move(t, g, plan)
+	trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
+	if graphtest.Differ(trained, start, 0, 1e-3) == nil {
+		t.Error("other parameters don't change the logits")
+	}
+	merged := g.Clone()
+	unmerged, err := inject.Merge(merged, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := inject.New(method)
+	mustCheck(t, merged)
+	if len(unmerged) == 0 {
+		for _, v := range merged.Initializers() {
+			if strings.HasPrefix(v.Name(), "peft/") && !strings.Contains(v.Name(), "/classifier/") {
+				t.Errorf("%q is left in the merged graph", v.Name())
+			}
+		}
+	}
+	// Merged weights are rounded to float32 once.
+	graphtest.Close(t, outputs(t, f, merged, []string{plan.Logits})[plan.Logits], trained, 1e-5, 1e-5)
+	sameHashes(t, before, hashes(t, g))
+}
+
+// method returns a method with its defaults, on the modules that f has.
+func method(t *testing.T, f *modelstest.Fixture, name string) inject.Method {
+	t.Helper()
+	m, err := inject.New(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if l, ok := m.(*inject.LoRA); ok && *f.Family == "distilbert" {
 		l.Modules = inject.ParseNames("q_lin,v_lin")
+	}
+	return m
+}
+
+func injected(t *testing.T, f *modelstest.Fixture, name string, opt inject.Options) (*graph.Graph, *inject.Plan) {
+	t.Helper()
+	return injectedWith(t, f, method(t, f, name), opt)
+}
+
+func injectedWith(t *testing.T, f *modelstest.Fixture, m inject.Method, opt inject.Options) (*graph.Graph, *inject.Plan) {
+	t.Helper()
+	g := f.Load(t)
+	enc, err := models.Recognise(g)
+	if err != nil {
+		t.Fatal(err)
 	}
 	plan, err := inject.Inject(enc, []inject.Method{m}, opt)
 	if err != nil {
@@ -129,7 +140,7 @@ func onlyThePlanIsNew(t *testing.T, before map[string]string, g *graph.Graph, pl
 	t.Helper()
 	sameHashes(t, before, hashes(t, g))
 	trainable := map[string]bool{}
-	for _, tr := range plan.Trainables {
+	for _, tr := range plan.Tensors() {
 		trainable[tr.Name] = true
 	}
 	for _, v := range g.Initializers() {

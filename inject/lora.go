@@ -1,9 +1,12 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
-	"math/rand/v2"
+	"slices"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/models"
@@ -16,26 +19,50 @@ func init() {
 }
 
 // LoRA adds y += s·B·A·x beside linear maps, A [r, in] and B [out, r], with s = alpha/r, or alpha/√r for rank-stabilised
-// LoRA (Kalajdzievski 2023). Names and defaults are Hugging Face PEFT's LoraConfig.
+// LoRA (Kalajdzievski 2023), and y += s·B·A[:, ids] beside the word embeddings, A [r, vocab]. Names and defaults are
+// Hugging Face PEFT's LoraConfig.
 type LoRA struct {
 	Targets
-	R            int     `json:"r" flag:"rank" usage:"rank of the update"`
-	Alpha        float64 `json:"lora_alpha" flag:"alpha" usage:"scale of the update: alpha/rank"`
-	Dropout      float64 `json:"lora_dropout" flag:"dropout" usage:"probability of zeroing an input of the update while training"`
-	RSLoRA       bool    `json:"use_rslora" flag:"rslora" usage:"scale by alpha/sqrt(rank)"`
-	Bias         string  `json:"bias" flag:"bias" usage:"biases to train: none, lora_only (of the adapted modules) or all"`
-	Init         string  `json:"init_lora_weights" flag:"init" usage:"start of A and B: default (A Kaiming uniform, B zero), gaussian (A normal, B zero) or random (neither zero: changes the output)"`
-	RankPattern  Pattern `json:"rank_pattern,omitempty" flag:"rank-pattern" usage:"other ranks for some modules: NAME=RANK,..."`
-	AlphaPattern Pattern `json:"alpha_pattern,omitempty" flag:"alpha-pattern" usage:"other alphas for some modules: NAME=ALPHA,..."`
+	R             int         `json:"r" flag:"rank" usage:"rank of the update"`
+	Alpha         float64     `json:"lora_alpha" flag:"alpha" usage:"scale of the update: alpha/rank"`
+	Dropout       float64     `json:"lora_dropout" flag:"dropout" usage:"probability of zeroing an input of the update while training"`
+	RSLoRA        bool        `json:"use_rslora" flag:"rslora" usage:"scale by alpha/sqrt(rank)"`
+	DoRA          bool        `json:"use_dora,omitempty" flag:"dora" usage:"train the length of each output's weight vector apart from its direction (Liu et al. 2024)"`
+	Bias          string      `json:"bias" flag:"bias" usage:"biases to train: none, lora_only (of the adapted modules) or all"`
+	UpdateBias    bool        `json:"lora_bias,omitempty" flag:"lora-bias" usage:"add a trained bias to B"`
+	Init          string      `json:"init_lora_weights" flag:"init" usage:"start of A and B: default (A Kaiming uniform, B zero), gaussian (A normal, B zero), orthogonal (B·A zero, neither alone), pissa (the weight's largest singular vectors), olora (the start of its QR decomposition) or random (neither zero: changes the output)"`
+	RankPattern   Pattern     `json:"rank_pattern,omitempty" flag:"rank-pattern" usage:"other ranks for some modules: NAME=RANK,..."`
+	AlphaPattern  Pattern     `json:"alpha_pattern,omitempty" flag:"alpha-pattern" usage:"other alphas for some modules: NAME=ALPHA,..."`
+	ModulesToSave ModuleNames `json:"modules_to_save" flag:"modules-to-save" usage:"modules to train whole instead, such as pooler"`
 }
 
-// The roles of LoRA's parameters, as PEFT names them.
+// The roles of LoRA's parameters, as PEFT names them; A0 and B0 are the frozen starts that pissa and olora take off the base.
 const (
-	roleLoraA = "lora_A"
-	roleLoraB = "lora_B"
+	roleLoraA      = "lora_A"
+	roleLoraB      = "lora_B"
+	roleLoraA0     = "lora_A0"
+	roleLoraB0     = "lora_B0"
+	roleLoraBias   = "lora_B.bias"
+	roleMagnitude  = "lora_magnitude_vector"
+	roleEmbeddingA = "lora_embedding_A"
+	roleEmbeddingB = "lora_embedding_B"
 )
 
+// ChangesAtStart says why the outputs are not the base's before training.
+func (l *LoRA) ChangesAtStart() string {
+	switch {
+	case l.Init == "random":
+		return "A and B start at random"
+	case l.Init == "orthogonal":
+		return "B·A starts at zero up to float32's rounding of A and B"
+	case l.DoRA:
+		return "magnitudes start at the weights' lengths, rounded to float32"
+	}
+	return ""
+}
+
 func (l *LoRA) validate() error {
+	start, known := loraStarts[l.Init]
 	switch {
 	case l.R < 1:
 		return fmt.Errorf("--rank %d: must be at least 1", l.R)
@@ -43,8 +70,14 @@ func (l *LoRA) validate() error {
 		return fmt.Errorf("--dropout %v: must be at least 0 and below 1", l.Dropout)
 	case l.Bias != "none" && l.Bias != "all" && l.Bias != "lora_only":
 		return fmt.Errorf("--bias %q: must be none, lora_only or all", l.Bias)
-	case l.Init != "default" && l.Init != "gaussian" && l.Init != "random":
-		return fmt.Errorf("--init %q: must be default, gaussian or random", l.Init)
+	case !known:
+		return fmt.Errorf("--init %q: must be one of %s", l.Init, strings.Join(slices.Sorted(maps.Keys(loraStarts)), ", "))
+	case l.UpdateBias && l.DoRA:
+		return fmt.Errorf("--lora-bias: not with --dora, as in PEFT")
+	case l.UpdateBias && l.Init != "default" && l.Init != "random":
+		return fmt.Errorf("--lora-bias: only with --init default or random, as in PEFT")
+	case l.DoRA && start.fromBase:
+		return fmt.Errorf("--dora: not with --init %s: an adapter that starts from the base can't be saved with a magnitude", l.Init)
 	}
 	return nil
 }
@@ -54,18 +87,34 @@ func (l *LoRA) Inject(in *Injection) error {
 	if err := l.validate(); err != nil {
 		return err
 	}
-	chosen, err := in.choose(l.Targets)
+	linears, others, err := in.chooseAmong(l.Targets, []string{wordEmbeddings}, l.ModulesToSave)
 	if err != nil {
 		return err
 	}
-	for _, lin := range chosen {
+	if err := l.trainWhole(in, linears); err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		if err := l.adaptEmbedding(in); err != nil {
+			return fmt.Errorf("module %q: %w", wordEmbeddings, err)
+		}
+	}
+	for _, lin := range linears {
 		if err := l.adapt(in, lin); err != nil {
 			return fmt.Errorf("module %q: %w", lin.Name, err)
 		}
 	}
+	return nil
+}
+
+// trainWhole adds trainable copies of base parameters. They come first, since the updates may read them.
+func (l *LoRA) trainWhole(in *Injection, adapted []*models.Linear) error {
+	if err := in.trainModules(l.ModulesToSave); err != nil {
+		return err
+	}
 	switch l.Bias {
 	case "lora_only":
-		return in.trainBiases(linearBiases(chosen))
+		return in.trainBiases(linearBiases(adapted))
 	case "all":
 		return in.trainBiases(in.allBiases())
 	}
@@ -76,33 +125,79 @@ func (l *LoRA) adapt(in *Injection, lin *models.Linear) error {
 	if lin.Weight.DType != graph.Float {
 		return fmt.Errorf("its weight %q is %s: only float32 models can be trained; export the model in float32", lin.Weight.Name(), lin.Weight.DType)
 	}
-	path := in.path(lin.Name)
+	r, scale, err := l.size(in.path(lin.Name), lin.In, lin.Out)
+	if err != nil {
+		return err
+	}
+	start := loraStarts[l.Init]
+	a, b, err := start.make(in.Rand(lin.Name), lin, r, scale)
+	if err != nil {
+		return err
+	}
+	p := in.Patch(lin.Name)
+	u := update{scale: scale}
+	u.a = in.Trainable(p, "A", Trainable{Target: lin.Name, Role: roleLoraA, Init: start.a}, graph.TensorOf([]int64{int64(r), int64(lin.In)}, a))
+	u.b = in.Trainable(p, "B", Trainable{Target: lin.Name, Role: roleLoraB, Init: start.b}, graph.TensorOf([]int64{int64(lin.Out), int64(r)}, b))
+	site := Site{Target: lin.Name, Weight: lin.Weight.Name(), Transposed: lin.Transposed, Scale: scale}
+	if l.UpdateBias {
+		if lin.Bias == nil {
+			return fmt.Errorf("--lora-bias: the module has no bias to fold it into")
+		}
+		zeros := graph.TensorOf(nil, make([]float32, lin.Out))
+		u.bias = in.Trainable(p, "B.bias", Trainable{Target: lin.Name, Role: roleLoraBias, Init: "zeros"}, zeros)
+		site.Bias = lin.Bias.Name()
+	}
+
+	x, old := in.Current(lin.Input), in.Current(lin.Output)
+	y := old
+	if start.fromBase {
+		// The base's file keeps W; the layer that training starts from is W − s·B0·A0.
+		first := update{scale: scale}
+		first.a = in.Frozen(p, "A0", Trainable{Target: lin.Name, Role: roleLoraA0, Init: start.a}, graph.TensorOf([]int64{int64(r), int64(lin.In)}, a))
+		first.b = in.Frozen(p, "B0", Trainable{Target: lin.Name, Role: roleLoraB0, Init: start.b}, graph.TensorOf([]int64{int64(lin.Out), int64(r)}, b))
+		y = p.Op("Sub", y, first.apply(p, x))
+	}
+	dropped := in.dropout(p, x, l.Dropout)
+	delta := u.apply(p, dropped)
+	if l.DoRA {
+		if delta, err = l.decompose(in, p, lin, u, dropped, delta); err != nil {
+			return err
+		}
+	}
+	return in.Shunt(p, site, old, p.Op("Add", y, delta))
+}
+
+// An update is x ↦ s·(B·A·x + bias) in a graph.
+type update struct {
+	a, b  *graph.Value // [r, in], [out, r]
+	bias  *graph.Value // [out], or nil
+	scale float64
+}
+
+// apply scales where the value is r wide, which is the cheapest place.
+func (u update) apply(p *graph.Patch, x *graph.Value) *graph.Value {
+	transpose := p.With(graph.IntsAttr("perm", 1, 0))
+	low := p.Op("Mul", p.Op("MatMul", x, transpose.Op("Transpose", u.a)), p.Float(graph.Float, u.scale))
+	y := p.Op("MatMul", low, transpose.Op("Transpose", u.b))
+	if u.bias != nil {
+		y = p.Op("Add", y, p.Op("Mul", u.bias, p.Float(graph.Float, u.scale)))
+	}
+	return y
+}
+
+// size returns a module's rank and scale.
+func (l *LoRA) size(path string, in, out int) (r int, scale float64, err error) {
+	if scale, err = l.scale(path); err != nil {
+		return 0, 0, err
+	}
 	rank, err := l.RankPattern.lookup(path, float64(l.R))
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	scale, err := l.scale(path)
-	if err != nil {
-		return err
+	if rank > 2*float64(max(in, out)) {
+		return 0, 0, fmt.Errorf("--rank %v: more than twice the module's width of %d", rank, max(in, out))
 	}
-	if rank > 2*float64(max(lin.In, lin.Out)) {
-		return fmt.Errorf("--rank %v: more than twice the module's width of %d", rank, max(lin.In, lin.Out))
-	}
-	r := int(rank)
-
-	p := in.Patch(lin.Name)
-	rng := in.Rand(lin.Name)
-	a, initA, b, initB := l.start(rng, r, lin.In, lin.Out)
-	va := in.Trainable(p, "A", Trainable{Target: lin.Name, Role: roleLoraA, Init: initA}, graph.TensorOf([]int64{int64(r), int64(lin.In)}, a))
-	vb := in.Trainable(p, "B", Trainable{Target: lin.Name, Role: roleLoraB, Init: initB}, graph.TensorOf([]int64{int64(lin.Out), int64(r)}, b))
-
-	// y + B·(s·A·x): scaled where it is r wide, which is the cheapest place.
-	transpose := p.With(graph.IntsAttr("perm", 1, 0))
-	x := in.dropout(p, in.Current(lin.Input), l.Dropout)
-	low := p.Op("Mul", p.Op("MatMul", x, transpose.Op("Transpose", va)), p.Float(graph.Float, scale))
-	y := in.Current(lin.Output)
-	site := Site{Target: lin.Name, Weight: lin.Weight.Name(), Transposed: lin.Transposed, Scale: scale}
-	return in.Shunt(p, site, y, p.Op("Add", y, p.Op("MatMul", low, transpose.Op("Transpose", vb))))
+	return int(rank), scale, nil
 }
 
 // scale returns alpha/r or alpha/√r for a module.
@@ -124,63 +219,65 @@ func (l *LoRA) scale(path string) (float64, error) {
 	return alpha / rank, nil
 }
 
-// start returns the initial A and B and what they are called. "default" is PEFT's init_lora_weights=True: Kaiming uniform
-// with a=√5, which is U(−1/√in, 1/√in), and zeros; "random" is its False, both Kaiming uniform.
-func (l *LoRA) start(rng *rand.Rand, r, in, out int) (a []float32, initA string, b []float32, initB string) {
-	b, initB = make([]float32, out*r), "zeros"
-	switch l.Init {
-	case "gaussian":
-		a, initA = normal(rng, r*in, 1/float64(r)), "normal(1/r)"
-	default:
-		a, initA = uniform(rng, r*in, 1/math.Sqrt(float64(in))), "kaiming_uniform(sqrt5)"
-	}
-	if l.Init == "random" {
-		b, initB = uniform(rng, out*r, 1/math.Sqrt(float64(r))), "kaiming_uniform(sqrt5)"
-	}
-	return a, initA, b, initB
-}
-
-// Merge adds s·B·A to the weight.
+// Merge adds s·B·A to the weight, less the start that was taken off, and s·bias to the bias.
 func (l *LoRA) Merge(m *Merging, s Site, mod *Module) error {
-	a, err := m.Value(s, roleLoraA)
+	if m.Has(s, roleEmbeddingA) {
+		return mergeEmbedding(m, s, mod)
+	}
+	delta, err := m.product(s, mod, roleLoraA, roleLoraB)
 	if err != nil {
 		return err
 	}
-	b, err := m.Value(s, roleLoraB)
-	if err != nil {
-		return err
-	}
-	out, in := mod.Out, mod.In
-	r := len(a) / in
-	if len(a) != r*in || len(b) != out*r {
-		return fmt.Errorf("A has %d elements and B %d: they don't fit a weight of %d×%d", len(a), len(b), out, in)
-	}
-	for o := range out {
-		row := mod.Weight[o*in : (o+1)*in]
-		for k := range r {
-			f := s.Scale * float64(b[o*r+k])
-			for i, v := range a[k*in : (k+1)*in] {
-				row[i] = float32(float64(row[i]) + f*float64(v))
-			}
+	if m.Has(s, roleLoraA0) {
+		first, err := m.product(s, mod, roleLoraA0, roleLoraB0)
+		if err != nil {
+			return err
 		}
+		axpy(-1, first, delta)
+	}
+	axpy(1, mod.Weight, delta)
+	if l.DoRA {
+		if err := rescale(m, s, mod, delta); err != nil {
+			return err
+		}
+	}
+	for i, v := range delta {
+		mod.Weight[i] = float32(v)
+	}
+	if !m.Has(s, roleLoraBias) {
+		return nil
+	}
+	bias, err := m.Value(s, roleLoraBias)
+	if err != nil {
+		return err
+	}
+	for o, v := range bias {
+		mod.Bias[o] = float32(float64(mod.Bias[o]) + s.Scale*float64(v))
 	}
 	return nil
 }
 
-// uniform draws n values from U(−bound, bound).
-func uniform(rng *rand.Rand, n int, bound float64) []float32 {
-	out := make([]float32, n)
-	for i := range out {
-		out[i] = float32((2*rng.Float64() - 1) * bound)
+// product returns s·B·A of a site as [out, in].
+func (m *Merging) product(s Site, mod *Module, roleA, roleB string) ([]float64, error) {
+	a, errA := m.Value(s, roleA)
+	b, errB := m.Value(s, roleB)
+	if err := errors.Join(errA, errB); err != nil {
+		return nil, err
 	}
-	return out
+	return product(a, b, s.Scale, mod.Out, mod.In)
 }
 
-// normal draws n values from N(0, std²).
-func normal(rng *rand.Rand, n int, std float64) []float32 {
-	out := make([]float32, n)
-	for i := range out {
-		out[i] = float32(rng.NormFloat64() * std)
+// product returns s·B·A as [out, in].
+func product(a, b []float32, s float64, out, in int) ([]float64, error) {
+	r := len(a) / in
+	if len(a) != r*in || len(b) != out*r {
+		return nil, fmt.Errorf("A has %d elements and B %d: they don't fit a weight of %d×%d", len(a), len(b), out, in)
 	}
-	return out
+	delta := make([]float64, out*in)
+	for o := range out {
+		for k := range r {
+			axpy(s*float64(b[o*r+k]), a[k*in:(k+1)*in], delta[o*in:(o+1)*in])
+		}
+	}
+	return delta, nil
 }

@@ -13,13 +13,18 @@ type Merging struct {
 	values map[string]*graph.Tensor
 }
 
-// Value returns the trained parameter of that role at a site.
+// Value returns the trained or frozen parameter of that role at a site.
 func (m *Merging) Value(s Site, role string) ([]float32, error) {
-	t := m.plan.Find(s.Method, s.Target, role)
+	t := find(m.plan.Tensors(), s.Method, s.Target, role)
 	if t == nil {
 		return nil, fmt.Errorf("inject: merge: %s of %q has no parameter %q in the plan", s.Method, s.Target, role)
 	}
 	return graph.Data[float32](m.values[t.Name])
+}
+
+// Has reports whether there is a parameter of that role at a site.
+func (m *Merging) Has(s Site, role string) bool {
+	return find(m.plan.Tensors(), s.Method, s.Target, role) != nil
 }
 
 // A Module is a base module's parameters, float32, while a [Merger] changes them in place.
@@ -261,7 +266,7 @@ func Deploy(g *graph.Graph) {
 // (an initializer that is an input is its default). Needs IR version 4.
 func Overridable(g *graph.Graph, p *Plan) error {
 	g.IRVersion = max(g.IRVersion, 4)
-	for _, t := range p.Trainables {
+	for _, t := range p.Tensors() {
 		if _, err := g.AddInput(t.Name, graph.Float, graph.ShapeOf(t.Shape...)); err != nil {
 			return fmt.Errorf("inject: overridable: %w", err)
 		}

@@ -212,12 +212,21 @@ func (in *Injection) Patch(target string) *graph.Patch {
 
 // Trainable adds an initializer "<patch>/<name>" to the graph and to the plan.
 func (in *Injection) Trainable(p *graph.Patch, name string, t Trainable, x *graph.Tensor) *graph.Value {
+	return in.parameterOf(p, name, t, x, &in.Plan.Trainables)
+}
+
+// Frozen adds an initializer "<patch>/<name>" that is the adapter's and doesn't train.
+func (in *Injection) Frozen(p *graph.Patch, name string, t Trainable, x *graph.Tensor) *graph.Value {
+	return in.parameterOf(p, name, t, x, &in.Plan.Frozen)
+}
+
+func (in *Injection) parameterOf(p *graph.Patch, name string, t Trainable, x *graph.Tensor, list *[]Trainable) *graph.Value {
 	v := p.Init(name, x)
 	if v == nil {
 		return nil
 	}
 	t.Name, t.Shape, t.Method = v.Name(), x.Dims, in.method
-	in.Plan.Trainables = append(in.Plan.Trainables, t)
+	*list = append(*list, t)
 	return v
 }
 

@@ -30,6 +30,13 @@ func (in *Injection) linears() []*models.Linear {
 
 // choose returns the linear maps that t selects, in model order.
 func (in *Injection) choose(t Targets) ([]*models.Linear, error) {
+	linears, _, err := in.chooseAmong(t, nil, ModuleNames{})
+	return linears, err
+}
+
+// chooseAmong is choose for a method that adapts other modules too, which all-linear does not mean, and trains some whole,
+// which t then doesn't select.
+func (in *Injection) chooseAmong(t Targets, others []string, whole ModuleNames) (linears []*models.Linear, chosen []string, err error) {
 	byPath := map[string]*models.Linear{}
 	var paths []string
 	for _, l := range in.linears() {
@@ -37,22 +44,72 @@ func (in *Injection) choose(t Targets) ([]*models.Linear, error) {
 		byPath[p] = l
 		paths = append(paths, p)
 	}
-	var saved []string
+	if !t.allLinear() {
+		for _, o := range others {
+			paths = append(paths, in.path(o))
+		}
+	}
+	saved := whole.List
 	if in.Plan.Task.Type != "" {
-		saved = headModules
+		saved = slices.Concat(saved, headModules)
 	}
 	if in.Plan.Head.Kind == HeadNewPooler {
 		saved = append([]string{"pooler"}, saved...)
 	}
-	chosen, err := t.Choose(paths, saved)
+	found, err := t.Choose(paths, saved)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]*models.Linear, len(chosen))
-	for i, p := range chosen {
-		out[i] = byPath[p]
+	for _, p := range found {
+		if l := byPath[p]; l != nil {
+			linears = append(linears, l)
+		} else {
+			chosen = append(chosen, p)
+		}
 	}
-	return out, nil
+	return linears, chosen, nil
+}
+
+// trainModules makes modules train whole, by PEFT's modules_to_save: a name means every module whose path is it or ends in
+// "."+it, with all that is below. The head's own modules are left to the head.
+func (in *Injection) trainModules(names ModuleNames) error {
+	if names.Pattern != "" {
+		return fmt.Errorf("--modules-to-save %q: must be names", names.Pattern)
+	}
+	for _, name := range names.List {
+		if in.Plan.Task.Type != "" && slices.Contains(headModules, name) || in.Plan.Head.Kind == HeadNewPooler && name == "pooler" {
+			continue
+		}
+		found := false
+		for _, l := range in.linears() {
+			if !within(in.path(l.Name), name) {
+				continue
+			}
+			found = true
+			weight := Trainable{Target: l.Name, Role: "weight", InOut: !l.Transposed}
+			if err := in.trainCopy(l.Weight, weight, linearNodes(l)); err != nil {
+				return err
+			}
+			if err := in.trainBiases(linearBiases([]*models.Linear{l})); err != nil {
+				return err
+			}
+		}
+		if !found {
+			return fmt.Errorf("--modules-to-save %q: the model has no linear map of that name", name)
+		}
+	}
+	return nil
+}
+
+// within reports whether path is a module of that name or one below it.
+func within(path, name string) bool {
+	parts := strings.Split(path, ".")
+	for n := range parts {
+		if p := strings.Join(parts[:n+1], "."); p == name || strings.HasSuffix(p, "."+name) {
+			return true
+		}
+	}
+	return false
 }
 
 // dropout zeroes elements of x with probability rate while training; everywhere else the node is the identity. The trainer

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/models"
@@ -32,7 +33,9 @@ type Plan struct {
 	Head       Head        `json:"head"`
 	Logits     string      `json:"logits,omitempty"` // name of the output the head writes
 	Trainables []Trainable `json:"trainables"`
-	Sites      []Site      `json:"sites,omitempty"`
+	// Frozen are tensors that belong to the adapter as the trainables do, and don't train.
+	Frozen []Trainable `json:"frozen,omitempty"`
+	Sites  []Site      `json:"sites,omitempty"`
 }
 
 // Applied is one method that was injected, with the settings it ran with.
@@ -64,6 +67,8 @@ type Trainable struct {
 	Role   string  `json:"role"`           // what it is to its method: "lora_A", "lora_B", "weight", "bias"
 	Method string  `json:"method"`         // the method that added it; "head" for the head's own
 	Base   string  `json:"base,omitempty"` // the base initializer that it is a copy of and stands in for
+	// InOut: a linear map's weight that is held as [in, out], as the base holds it; adapter files have [out, in].
+	InOut bool `json:"in_out,omitempty"`
 }
 
 // Len returns the number of elements.
@@ -106,13 +111,25 @@ func (p *Plan) Same(q *Plan) bool {
 
 // Find returns the trainable of a method, module and role, or nil.
 func (p *Plan) Find(method, target, role string) *Trainable {
-	for i := range p.Trainables {
-		if t := &p.Trainables[i]; t.Method == method && t.Target == target && t.Role == role {
+	return find(p.Trainables, method, target, role)
+}
+
+// FindFrozen returns the frozen tensor of a method, module and role, or nil.
+func (p *Plan) FindFrozen(method, target, role string) *Trainable {
+	return find(p.Frozen, method, target, role)
+}
+
+func find(ts []Trainable, method, target, role string) *Trainable {
+	for i := range ts {
+		if t := &ts[i]; t.Method == method && t.Target == target && t.Role == role {
 			return t
 		}
 	}
 	return nil
 }
+
+// Tensors returns all that an adapter consists of: the trainables, then what is frozen.
+func (p *Plan) Tensors() []Trainable { return slices.Concat(p.Trainables, p.Frozen) }
 
 // Store writes the plan into the graph's metadata.
 func (p *Plan) Store(g *graph.Graph) error {
@@ -135,7 +152,7 @@ func ReadPlan(g *graph.Graph) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range p.Trainables {
+	for _, t := range p.Tensors() {
 		v := g.Value(t.Name)
 		if v == nil || v.Init() == nil {
 			return nil, fmt.Errorf("inject: plan: trainable %q is not an initializer of this model: the file was changed after injection; inject again", t.Name)
@@ -169,10 +186,10 @@ func (*NoPlanError) Hint() string {
 	return "run `peftgraph inject` on it first, or give `peftgraph train` a --method"
 }
 
-// Values returns the trainables' present tensors by name.
+// Values returns the present tensors of the trainables, and of what is frozen, by name.
 func (p *Plan) Values(g *graph.Graph) (map[string]*graph.Tensor, error) {
-	out := make(map[string]*graph.Tensor, len(p.Trainables))
-	for _, t := range p.Trainables {
+	out := make(map[string]*graph.Tensor, len(p.Trainables)+len(p.Frozen))
+	for _, t := range p.Tensors() {
 		v := g.Value(t.Name)
 		if v == nil || v.Init() == nil {
 			return nil, fmt.Errorf("inject: trainable %q is not an initializer of the graph", t.Name)
@@ -182,10 +199,14 @@ func (p *Plan) Values(g *graph.Graph) (map[string]*graph.Tensor, error) {
 	return out, nil
 }
 
-// SetValues puts tensors into the trainables of a graph. Every trainable needs one, of its own shape.
+// SetValues puts tensors into the trainables of a graph. Every trainable needs one, of its own shape; what is frozen keeps
+// its value unless there is another.
 func (p *Plan) SetValues(g *graph.Graph, values map[string]*graph.Tensor) error {
-	for _, t := range p.Trainables {
+	for i, t := range p.Tensors() {
 		x := values[t.Name]
+		if x == nil && i >= len(p.Trainables) {
+			continue
+		}
 		if x == nil {
 			return fmt.Errorf("inject: trainable %q of %s has no value", t.Name, t.Target)
 		}

@@ -128,7 +128,7 @@ func (t Targets) chooses(path string, saved []string) (bool, error) {
 			return false, nil
 		}
 	}
-	if strings.EqualFold(t.Modules.Pattern, AllLinear) {
+	if t.allLinear() {
 		return true, nil
 	}
 	ok, err := t.Modules.match(path)
@@ -153,6 +153,8 @@ func (t Targets) chooses(path string, saved []string) (bool, error) {
 	layer, err := strconv.Atoi(m[1])
 	return err == nil && slices.Contains(t.Layers, layer), nil
 }
+
+func (t Targets) allLinear() bool { return strings.EqualFold(t.Modules.Pattern, AllLinear) }
 
 // UnknownTargetError says that a target selects no module of the model.
 type UnknownTargetError struct {

@@ -1,0 +1,74 @@
+package inject_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/models/modelstest"
+)
+
+// loraVariants are settings whose graphs differ in form.
+var loraVariants = map[string]func(l *inject.LoRA){
+	"rslora":       func(l *inject.LoRA) { l.RSLoRA, l.RankPattern = true, inject.Pattern{".*1.*": 3} },
+	"all-linear":   func(l *inject.LoRA) { l.Modules, l.R = inject.ParseNames("all-linear"), 2 },
+	"gaussian":     func(l *inject.LoRA) { l.Init = "gaussian" },
+	"random":       func(l *inject.LoRA) { l.Init = "random" },
+	"orthogonal":   func(l *inject.LoRA) { l.Init, l.R = "orthogonal", 4 },
+	"pissa":        func(l *inject.LoRA) { l.Init, l.R = "pissa", 3 },
+	"olora":        func(l *inject.LoRA) { l.Init, l.R, l.Dropout = "olora", 3, 0.1 },
+	"dora":         func(l *inject.LoRA) { l.DoRA = true },
+	"dora-dropout": func(l *inject.LoRA) { l.DoRA, l.Dropout = true, 0.1 },
+	"dora-biases":  func(l *inject.LoRA) { l.DoRA, l.Bias, l.Modules = true, "all", inject.ParseNames("all-linear") },
+	"lora-bias":    func(l *inject.LoRA) { l.UpdateBias = true },
+	"lora-biases":  func(l *inject.LoRA) { l.UpdateBias, l.Bias = true, "lora_only" },
+	"embedding":    func(l *inject.LoRA) { l.Modules.List = append(l.Modules.List, "word_embeddings") },
+	"whole-module": func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("intermediate,classifier") },
+}
+
+func TestLoRAVariantsOnEveryExporterForm(t *testing.T) {
+	for name, set := range loraVariants {
+		for _, f := range modelstest.Encoders(t) {
+			t.Run(name+"/"+f.Name, func(t *testing.T) {
+				l := method(t, f, "lora").(*inject.LoRA)
+				set(l)
+				if *f.Family == "distilbert" && len(l.ModulesToSave.List) > 0 {
+					l.ModulesToSave = inject.ParseNames("ffn")
+				}
+				matrix(t, f, l)
+			})
+		}
+	}
+}
+
+func TestLoRARefusals(t *testing.T) {
+	for want, set := range map[string]func(l *inject.LoRA){
+		"--rank 0":               func(l *inject.LoRA) { l.R = 0 },
+		"--rank 1000":            func(l *inject.LoRA) { l.R = 1000 },
+		"--dropout 1":            func(l *inject.LoRA) { l.Dropout = 1 },
+		"--bias \"some\"":        func(l *inject.LoRA) { l.Bias = "some" },
+		"--init \"eva\"":         func(l *inject.LoRA) { l.Init = "eva" },
+		"must be even":           func(l *inject.LoRA) { l.Init, l.R = "orthogonal", 3 },
+		"rank 20":                func(l *inject.LoRA) { l.Init, l.R = "pissa", 20 },
+		"--dora: not with":       func(l *inject.LoRA) { l.Init, l.DoRA = "olora", true },
+		"--lora-bias: not with":  func(l *inject.LoRA) { l.UpdateBias, l.DoRA = true, true },
+		"--lora-bias: only with": func(l *inject.LoRA) { l.UpdateBias, l.Init = true, "gaussian" },
+		"--dora: not on":         func(l *inject.LoRA) { l.DoRA, l.Modules = true, inject.ParseNames("word_embeddings") },
+		"--lora-bias: not on":    func(l *inject.LoRA) { l.UpdateBias, l.Modules = true, inject.ParseNames("word_embeddings") },
+		"\"encoder.poolr\"":      func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("encoder.poolr") },
+		"must be names":          func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("re:.*") },
+		"--rank-pattern":         func(l *inject.LoRA) { l.RankPattern = inject.Pattern{"query": 1.5} },
+	} {
+		f := modelstest.Encoder(t, "bert_torch2_legacy_op14_gemm")
+		l := method(t, f, "lora").(*inject.LoRA)
+		set(l)
+		enc, err := models.Recognise(f.Load(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inject.Inject(enc, []inject.Method{l}, inject.Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}
