@@ -79,7 +79,8 @@ type valueType struct {
 
 func sameShape(s, t graph.Shape) bool { return (s == nil) == (t == nil) && slices.Equal(s, t) }
 
-// encodeType returns the message of a type. What is unknown, and dimensions that are the same, stay as old has them.
+// encodeType returns the message of a type. An unknown element type and dimensions that are the same stay as old has them. An
+// unknown shape is not stated: who drops it means that what the file said no longer holds, and runtimes believe a file.
 func encodeType(old *onnxpb.TypeProto, dtype graph.DType, shape graph.Shape) *onnxpb.TypeProto {
 	if dtype == graph.Undefined {
 		return old
@@ -90,6 +91,7 @@ func encodeType(old *onnxpb.TypeProto, dtype graph.DType, shape graph.Shape) *on
 	tt := old.GetTensorType()
 	put(&tt.ElemType, int32(dtype))
 	if shape == nil {
+		tt.Shape = nil
 		return old
 	}
 	dims := make([]*onnxpb.TensorShapeProto_Dimension, len(shape))

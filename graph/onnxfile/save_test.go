@@ -276,6 +276,25 @@ func TestEditsAreWritten(t *testing.T) {
 	}
 }
 
+// A shape that was dropped because it no longer holds must not come back from the file that was read.
+func TestDroppedShapesAreNotStated(t *testing.T) {
+	m := dense()
+	m.Graph.ValueInfo = append(m.Graph.ValueInfo, protoValue("h", 8, 32))
+	g := mustLoad(t, stored(t, m))
+	g.Value("h").Shape = nil
+	data, err := Marshal(g, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Unmarshal(data, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := again.Value("h"); h.DType != graph.Float || h.Shape != nil {
+		t.Errorf("h is stated to be %s", h)
+	}
+}
+
 func TestRemovedValuesAreNotDeclared(t *testing.T) {
 	m := dense()
 	m.Graph.Node = append(m.Graph.Node, protoNode("Neg", "", names("h"), names("dead")))
