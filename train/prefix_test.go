@@ -1,0 +1,54 @@
+package train_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/autodiff"
+)
+
+// virtualTokens are the methods that make sequences longer, in each placement.
+func virtualTokens() map[string]inject.Method {
+	place := func(layout, combine, pool string) inject.Placement {
+		return inject.Placement{Tokens: 3, Layout: layout, Combine: combine, Pool: pool}
+	}
+	return map[string]inject.Method{
+		"prefix":            &inject.Prefix{Tokens: 3, Layout: inject.LayoutPEFT, Init: "random"},
+		"prefix projection": &inject.Prefix{Tokens: 3, Layout: inject.LayoutAdapterHub, Init: "random", Projection: true, Hidden: 5},
+		"prompt":            &inject.Prompt{Placement: place(inject.LayoutPEFT, inject.CombinePrefix, inject.PoolFirst), Init: "vocab"},
+		"prompt after bos":  &inject.Prompt{Placement: place(inject.LayoutAdapterHub, inject.CombineAfterBOS, inject.PoolCLS), Init: "uniform"},
+		"p-tuning":          &inject.PTuning{Placement: place(inject.LayoutPEFT, inject.CombinePrefix, inject.PoolCLS), Hidden: 5},
+	}
+}
+
+// The gradients of learned keys, values and embeddings through the whole model on every exporter form, and the forward pass
+// of the training graph. A ReLU's kink within reach of the differences would show, so P-tuning's parameters are all checked.
+func TestVirtualTokenGradientsOnEveryExporterForm(t *testing.T) {
+	for name, m := range virtualTokens() {
+		for _, f := range modelstest.Encoders(t) {
+			t.Run(name+"/"+f.Name, func(t *testing.T) {
+				g, plan := injected(t, f, inject.Task{Type: "classification", Labels: labels}, m, 0)
+				s, err := train.NewStepGraph(g, plan, autodiff.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				fed := feeds(t, s, g, batchOf(f))
+				results, err := s.CheckGradients(context.Background(), reference(t, s.Graph), fed, s.Layout.Slots, 1, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(results) != len(plan.Trainables) {
+					t.Errorf("%d gradients checked of %d", len(results), len(plan.Trainables))
+				}
+				for _, r := range results {
+					if r.RelErr > 1e-6 {
+						t.Errorf("%s: emitted %v, measured %v, relative error %.1e", r.Name, r.Emitted, r.Measured, r.RelErr)
+					}
+				}
+			})
+		}
+	}
+}
