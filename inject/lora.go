@@ -62,7 +62,7 @@ func (l *LoRA) ChangesAtStart() string {
 }
 
 func (l *LoRA) validate() error {
-	start, known := loraStarts[l.Init]
+	_, known := loraStarts[l.Init]
 	switch {
 	case l.R < 1:
 		return fmt.Errorf("--rank %d: must be at least 1", l.R)
@@ -76,11 +76,15 @@ func (l *LoRA) validate() error {
 		return fmt.Errorf("--lora-bias: not with --dora, as in PEFT")
 	case l.UpdateBias && l.Init != "default" && l.Init != "random":
 		return fmt.Errorf("--lora-bias: only with --init default or random, as in PEFT")
-	case l.DoRA && start.fromBase:
+	case l.DoRA && l.FromBase():
 		return fmt.Errorf("--dora: not with --init %s: an adapter that starts from the base can't be saved with a magnitude", l.Init)
 	}
 	return nil
 }
+
+// FromBase reports whether training starts from a part of the base's weights (pissa, olora), which the plan then holds as
+// frozen.
+func (l *LoRA) FromBase() bool { return loraStarts[l.Init].fromBase }
 
 // Inject adds the update beside every chosen module.
 func (l *LoRA) Inject(in *Injection) error {

@@ -37,6 +37,8 @@ type Adapter struct {
 	Tensors map[string]*graph.Tensor // by the format's own keys
 	// Key returns the format's key for a trainable.
 	Key func(p *inject.Plan, t inject.Trainable) string
+	// Part returns a trainable's value from the tensor under its key; nil for a format that stores values as they are.
+	Part func(p *inject.Plan, t inject.Trainable, x *graph.Tensor) (*graph.Tensor, error)
 }
 
 var formats = map[string]Format{}
@@ -80,11 +82,17 @@ func Load(path string) (*Adapter, error) {
 func (a *Adapter) Bind(p *inject.Plan) (map[string]*graph.Tensor, error) {
 	out := map[string]*graph.Tensor{}
 	used := map[string]bool{}
-	for _, t := range p.Trainables {
+	for _, t := range p.Tensors() {
 		key := a.Key(p, t)
 		x := a.Tensors[key]
 		if x == nil {
 			return nil, fmt.Errorf("format: %s: tensor %q is missing: %s of %q would stay random", a.Path, key, t.Role, t.Target)
+		}
+		if a.Part != nil {
+			var err error
+			if x, err = a.Part(p, t, x); err != nil {
+				return nil, fmt.Errorf("format: %s: tensor %q: %w", a.Path, key, err)
+			}
 		}
 		if !slices.Equal(x.Dims, t.Shape) {
 			return nil, fmt.Errorf("format: %s: tensor %q is %v, and %q needs %v: it belongs to another model", a.Path, key, x.Dims, t.Target, t.Shape)

@@ -151,9 +151,14 @@ func (m hfMethod) tensors(p *inject.Plan, values map[string]*graph.Tensor) (map[
 		if values[t.Name] == nil {
 			return nil, fmt.Errorf("format: trainable %q has no value", t.Name)
 		}
-		if !m.virtual || t.Method != m.method {
-			out[key(p, t)] = values[t.Name]
+		if m.virtual && t.Method == m.method {
+			continue
 		}
+		x, err := hfStored(p, t, values)
+		if err != nil {
+			return nil, err
+		}
+		out[key(p, t)] = x
 	}
 	if m.virtual {
 		table, err := inject.VirtualTokens(p, m.method, values)
@@ -213,7 +218,7 @@ func loadHF(dir string) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("format: %w", err)
 	}
-	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: tensors.Tensors, Key: hfKey(m), Head: inject.HeadAuto}
+	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: tensors.Tensors, Key: hfKey(m), Part: hfPart, Head: inject.HeadAuto}
 	if err := a.dropTwins(); err != nil {
 		return nil, err
 	}
@@ -267,6 +272,11 @@ func (a *Adapter) readHead(c map[string]json.RawMessage, root string) error {
 	a.Task = inject.Task{Type: "classification"}
 	for i := range w.Dims[0] {
 		a.Task.Labels = append(a.Task.Labels, fmt.Sprintf("LABEL_%d", i))
+	}
+	// Hugging Face's classifier reads the pooler: on a base that has none, the adapter must bring one.
+	a.Head = inject.HeadPooler
+	if _, lora := a.Methods[0].(*inject.LoRA); lora {
+		return nil // its modules_to_save say what is trained of it
 	}
 	for key := range a.Tensors {
 		if strings.HasSuffix(key, "pooler.dense.weight") {

@@ -3,6 +3,9 @@ package format
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/inject"
 )
@@ -12,22 +15,27 @@ func init() {
 }
 
 // hfLoRAInits maps our names of the initialisations to PEFT's init_lora_weights.
-var hfLoRAInits = map[string]any{"default": true, "gaussian": "gaussian", "random": false}
+var hfLoRAInits = map[string]any{"default": true, "gaussian": "gaussian", "orthogonal": "orthogonal", "random": false}
 
 func hfLoRAConfig(m inject.Method, c map[string]any) error {
 	l, ok := m.(*inject.LoRA)
 	if !ok {
 		return fmt.Errorf("format: %T is not LoRA", m)
 	}
+	plain := converted(l)
 	for k, v := range map[string]any{
-		"r": l.R, "lora_alpha": number(l.Alpha), "lora_dropout": l.Dropout, "bias": l.Bias, "use_rslora": l.RSLoRA,
-		"init_lora_weights": hfLoRAInits[l.Init], "target_modules": l.Modules, "fan_in_fan_out": false, "use_dora": false,
+		"r": plain.R, "lora_alpha": number(plain.Alpha), "lora_dropout": l.Dropout, "bias": l.Bias, "use_rslora": l.RSLoRA,
+		"init_lora_weights": hfLoRAInits[plain.Init], "target_modules": l.Modules, "fan_in_fan_out": false, "use_dora": l.DoRA, "lora_bias": l.UpdateBias,
 		"exclude_modules": nil, "layers_to_transform": nil, "layers_pattern": nil,
-		"rank_pattern": l.RankPattern, "alpha_pattern": l.AlphaPattern,
+		"rank_pattern": plain.RankPattern, "alpha_pattern": plain.AlphaPattern,
 	} {
 		c[k] = v
 	}
-	for k, p := range map[string]inject.Pattern{"rank_pattern": l.RankPattern, "alpha_pattern": l.AlphaPattern} {
+	if whole := l.ModulesToSave.List; len(whole) > 0 {
+		head, _ := c["modules_to_save"].([]string)
+		c["modules_to_save"] = append(slices.Clone(whole), slices.DeleteFunc(head, func(m string) bool { return slices.Contains(whole, m) })...)
+	}
+	for k, p := range map[string]inject.Pattern{"rank_pattern": plain.RankPattern, "alpha_pattern": plain.AlphaPattern} {
 		if p == nil {
 			c[k] = map[string]int{}
 		}
@@ -44,6 +52,33 @@ func hfLoRAConfig(m inject.Method, c map[string]any) error {
 	return nil
 }
 
+// converted returns the settings under which an adapter is saved: those of the plain LoRA of twice the rank and the same
+// scale, see hfStored, when it started from the base.
+func converted(l *inject.LoRA) inject.LoRA {
+	c := *l
+	if !l.FromBase() {
+		return c
+	}
+	f := 2.0
+	if l.RSLoRA {
+		f = math.Sqrt2
+	}
+	c.R, c.Alpha, c.Init = 2*l.R, f*l.Alpha, "default"
+	c.RankPattern, c.AlphaPattern = times(l.RankPattern, 2), times(l.AlphaPattern, f)
+	return c
+}
+
+func times(p inject.Pattern, f float64) inject.Pattern {
+	if p == nil {
+		return nil
+	}
+	out := inject.Pattern{}
+	for k, v := range p {
+		out[k] = f * v
+	}
+	return out
+}
+
 // number keeps whole numbers whole in JSON, as PEFT writes lora_alpha.
 func number(f float64) any {
 	if f == float64(int64(f)) {
@@ -54,8 +89,8 @@ func number(f float64) any {
 
 func hfLoRAParse(c map[string]json.RawMessage) (inject.Method, error) {
 	err := refuse(c, "alora_invocation_tokens", "arrow_config", "corda_config", "eva_config", "fan_in_fan_out", "kasa_config",
-		"layer_replication", "loftq_config", "lora_bias", "lora_ga_config", "monteclora_config", "target_parameters",
-		"trainable_token_indices", "use_bdlora", "use_dora", "use_qalora", "velora_config", "megatron_config")
+		"layer_replication", "loftq_config", "lora_ga_config", "monteclora_config", "target_parameters",
+		"trainable_token_indices", "use_bdlora", "use_qalora", "velora_config", "megatron_config")
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +102,14 @@ func hfLoRAParse(c map[string]json.RawMessage) (inject.Method, error) {
 	for key, to := range map[string]any{
 		"r": &l.R, "lora_alpha": &l.Alpha, "lora_dropout": &l.Dropout, "bias": &l.Bias, "use_rslora": &l.RSLoRA,
 		"target_modules": &l.Modules, "exclude_modules": &l.Exclude, "rank_pattern": &l.RankPattern, "alpha_pattern": &l.AlphaPattern,
-		"layers_pattern": &l.LayersIn,
+		"layers_pattern": &l.LayersIn, "use_dora": &l.DoRA, "lora_bias": &l.UpdateBias, "modules_to_save": &l.ModulesToSave,
 	} {
 		if err := read(c, key, to); err != nil {
 			return nil, err
 		}
 	}
+	// The head's own modules go with the task.
+	l.ModulesToSave.List = slices.DeleteFunc(l.ModulesToSave.List, func(m string) bool { return m == "classifier" || m == "score" })
 	if err := readLayers(c, l); err != nil {
 		return nil, err
 	}
@@ -103,11 +140,13 @@ func readInit(c map[string]json.RawMessage, l *inject.LoRA) error {
 }
 
 func hfLoRAKey(p *inject.Plan, t inject.Trainable, module string) string {
-	switch {
-	case t.Role != "bias":
-		return module + "." + t.Role + ".weight"
-	case p.Find("lora", t.Target, "lora_A") != nil:
-		return module + ".base_layer.bias"
+	switch t.Role {
+	case "lora_A", "lora_B", "lora_A0", "lora_B0":
+		return module + "." + strings.TrimSuffix(t.Role, "0") + ".weight"
+	case "bias":
+		if p.Find("lora", t.Target, "lora_A") != nil {
+			return module + ".base_layer.bias"
+		}
 	}
-	return module + ".bias"
+	return module + "." + t.Role
 }

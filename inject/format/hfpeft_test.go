@@ -121,7 +121,7 @@ func (f *fixture) differ(t *testing.T, g *graph.Graph, want map[string]modelstes
 // Every LoRA folder that PEFT wrote gives PEFT's outputs, merged too, and is written again as PEFT wrote it.
 func TestPEFTFolders(t *testing.T) {
 	for _, name := range []string{"lora_seqcls", "lora_encoder", "lora_no_task", "lora_patterns", "lora_all_linear", "lora_layers",
-		"lora_regex", "lora_bias_only", "lora_bias_all", "lora_pooler_saved", "pissa_converted", "olora_converted"} {
+		"lora_regex", "lora_bias_only", "lora_bias_all", "lora_pooler_saved", "lora_b_bias", "lora_embedding", "dora", "pissa_converted", "olora_converted"} {
 		t.Run(name, func(t *testing.T) {
 			f := fixtureOf(t, name)
 			g, plan := f.load(t, f.dir)
