@@ -53,7 +53,7 @@ func LoadState(path string) (State, Settings, error) {
 	}
 	var n counters
 	if err := json.Unmarshal([]byte(c.Metadata[checkpointKey]), &n); err != nil {
-		return s, Settings{}, fmt.Errorf("train: checkpoint %s: %w", path, err)
+		return s, Settings{}, fmt.Errorf("train: checkpoint %s: its counters: %w", path, err)
 	}
 	s = State{Epoch: n.Epoch, Batch: n.Batch, Steps: n.Steps, LossSum: n.LossSum, LossCount: n.LossCount, BestEpoch: n.BestEpoch,
 		BestMetric: n.BestMetric, Optimizer: map[string][]float32{}}

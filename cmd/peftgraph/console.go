@@ -55,11 +55,12 @@ func (o *console) result(v any, text func(w io.Writer)) error {
 
 // A bar shows how far a long step is: a progress bar on a terminal, a line every few seconds elsewhere.
 type bar struct {
-	o        *console
-	what     string
-	bar      *progressbar.ProgressBar
-	last     time.Time
-	lastDone int64
+	o     *console
+	what  string
+	bar   *progressbar.ProgressBar
+	last  time.Time // of the last plain line
+	start time.Time // of the first call of at
+	first int64     // what was done then: a resumed run doesn't begin at 0
 }
 
 // plainEvery is the least time between two lines of progress where there is no terminal.
@@ -70,29 +71,51 @@ func (o *console) bar(what string, isBytes bool) *bar {
 	if o.terminal && !o.quiet {
 		b.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(o.err), progressbar.OptionSetDescription(what),
 			progressbar.OptionShowCount(), progressbar.OptionShowBytes(isBytes), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(), progressbar.OptionUseANSICodes(true))
+			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(), progressbar.OptionUseANSICodes(true),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false))
 	}
 	return b
 }
 
 // at says that done of total (−1 while unknown) is finished; detail stands behind the description.
 func (b *bar) at(done, total int64, detail string) {
+	if b.start.IsZero() {
+		b.start, b.first = time.Now(), done
+	}
 	switch {
 	case b.o.quiet:
 	case b.bar != nil:
 		if b.bar.GetMax64() != total {
 			b.bar.ChangeMax64(total)
 		}
-		b.bar.Describe(b.what + detail)
+		b.bar.Describe(b.what + detail + b.left(done, total))
 		_ = b.bar.Set64(done)
 	case time.Since(b.last) >= plainEvery:
 		b.last = time.Now()
 		if total > 0 {
-			b.o.note("%s: %d of %d%s", b.what, done, total, detail)
+			b.o.note("%s: %d of %d%s%s", b.what, done, total, detail, b.left(done, total))
 		} else {
 			b.o.note("%s: %d%s", b.what, done, detail)
 		}
 	}
+}
+
+// left is how long the rest will take at the speed so far, once that can be told.
+func (b *bar) left(done, total int64) string {
+	since := time.Since(b.start)
+	if done-b.first < 3 || since < time.Second || total <= done {
+		return ""
+	}
+	rest := time.Duration(float64(since) / float64(done-b.first) * float64(total-done))
+	return fmt.Sprintf(", %s left", rest.Round(time.Second))
+}
+
+// line prints a line that stays, above the bar.
+func (b *bar) line(format string, args ...any) {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
+	b.o.note(format, args...)
 }
 
 // end takes the bar off the terminal.

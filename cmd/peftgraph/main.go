@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,20 +12,10 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/peftgraph/peftgraph/train"
-)
-
-// Exit statuses, listed in the help.
-const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2
-	exitDiffers     = 3
-	exitInterrupted = 130
 )
 
 func main() {
+	ignoreFileLimit()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := doMain(ctx, stop, os.Args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -52,15 +41,15 @@ func doMain(ctx context.Context, stop func(), args []string, stdin io.Reader, st
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
-		Name:                   "peftgraph",
-		Usage:                  "fine-tune BERT-family ONNX models with LoRA and friends, on a stock onnxruntime",
-		Version:                version(),
-		Description:            "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the compared outputs differ, 130 interrupted.",
-		Reader:                 stdin,
-		Writer:                 stdout,
-		ErrWriter:              stderr,
-		HideHelpCommand:        true,
-		UseShortOptionHandling: false,
+		Name:                      "peftgraph",
+		Usage:                     "fine-tune BERT-family ONNX models with LoRA and friends, on a stock onnxruntime",
+		Version:                   version(),
+		Description:               "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the compared outputs differ, 130 interrupted.",
+		Reader:                    stdin,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // texts have commas
 		Commands: []*cli.Command{
 			inspectCommand(), injectCommand(), trainCommand(), evalCommand(), predictCommand(), exportCommand(),
 			verifyCommand(), gradcheckCommand(), runtimeCommand(), pullCommand(),
@@ -95,42 +84,4 @@ func version() string {
 		return "0.1.0-dev"
 	}
 	return info.Main.Version
-}
-
-// A usageError is a command line that can't be understood.
-type usageError struct{ text string }
-
-func (e usageError) Error() string { return e.text }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
-
-// A differsError says that a comparison went past its threshold.
-type differsError struct{ text string }
-
-func (e differsError) Error() string { return e.text }
-
-// exitStatus prints an error with what to try, and returns the status that goes with it.
-func exitStatus(err error, stderr io.Writer) int {
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintf(stderr, "peftgraph: %v\n", err)
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) && hinted.Hint() != "" {
-		fmt.Fprintf(stderr, "  try: %s\n", hinted.Hint())
-	}
-	var (
-		usage       usageError
-		differs     differsError
-		interrupted *train.InterruptedError
-	)
-	switch {
-	case errors.As(err, &usage):
-		return exitUsage
-	case errors.As(err, &differs):
-		return exitDiffers
-	case errors.As(err, &interrupted), errors.Is(err, context.Canceled):
-		return exitInterrupted
-	}
-	return exitFailure
 }

@@ -17,7 +17,7 @@ const methodCategory = "Method"
 // methodFlags derives the flags from the registry of methods: a new method's settings appear here by themselves.
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; may be given several times", Category: methodCategory},
+		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory},
 		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
 		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: fmt.Sprintf("what the classifier reads: %v", inject.HeadKinds()), Category: methodCategory},
@@ -65,8 +65,11 @@ func methodList() string {
 // methodsFrom builds the methods that the flags ask for. A setting that none of them has is an error.
 func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 	var ms []inject.Method
-	for _, name := range c.StringSlice("method") {
-		m, err := inject.New(name)
+	for _, name := range strings.Split(strings.Join(c.StringSlice("method"), ","), ",") {
+		if name == "" {
+			continue
+		}
+		m, err := inject.New(strings.TrimSpace(name))
 		if err != nil {
 			return nil, usagef("--method: %v", err)
 		}

@@ -74,7 +74,7 @@ func runPredict(c *cli.Context, o *console, dir string) error {
 
 // texts returns what --text and --pair give, else the lines of standard input.
 func texts(c *cli.Context) ([]data.Example, error) {
-	given := stringSlice(c, "text")
+	given := c.StringSlice("text")
 	if c.IsSet("pair") {
 		if len(given) != 1 {
 			return nil, usagef("--pair: wants exactly one --text")
@@ -85,7 +85,7 @@ func texts(c *cli.Context) ([]data.Example, error) {
 	for _, t := range given {
 		out = append(out, data.Example{Text: t})
 	}
-	if given != nil {
+	if len(given) > 0 {
 		return out, nil
 	}
 	lines := bufio.NewScanner(c.App.Reader)
@@ -151,12 +151,4 @@ func softmax(x []float32) []float64 {
 		out[i] /= sum
 	}
 	return out
-}
-
-// stringSlice returns a repeatable flag's values as they were given: urfave/cli splits them at commas, which texts have.
-func stringSlice(c *cli.Context, name string) []string {
-	if !c.IsSet(name) {
-		return nil
-	}
-	return c.StringSlice(name)
 }

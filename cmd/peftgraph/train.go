@@ -2,20 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
+	"io/fs"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
-	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
-	"github.com/peftgraph/peftgraph/train/data"
 )
 
 func trainCommand() *cli.Command {
@@ -28,6 +25,7 @@ func trainCommand() *cli.Command {
 		&cli.BoolFlag{Name: "resume", Usage: "continue the run in the folder given with -o, or as the argument"},
 		&cli.StringFlag{Name: "dump-graph", Usage: "also write the training graph, as ONNX, to this file"},
 		&cli.BoolFlag{Name: "fused-matmul", Usage: "let the gradient graph use com.microsoft.FusedMatMul", Category: "Runtime"},
+		modelFlag(),
 	}
 	flags = append(flags, settingFlags()...)
 	flags = append(flags, methodFlags()...)
@@ -66,217 +64,65 @@ func settingsFrom(c *cli.Context) train.Settings {
 		Optimizer: c.String("optimizer"), Schedule: c.String("schedule"), Seed: c.Uint64("seed")}
 }
 
-// A job is a run that is ready to go.
-type job struct {
-	run     *train.Run
-	graph   *graph.Graph // injected
-	train   *data.Dataset
-	eval    *data.Dataset
-	resumed *train.State
-}
-
 func runTrain(c *cli.Context, o *console) error {
-	settings := settingsFrom(c)
-	if err := settings.Validate(); err != nil {
-		return usageError{err.Error()}
-	}
 	prepare := newJob
 	if c.Bool("resume") {
 		prepare = resumedJob
 	}
-	j, err := prepare(c, o, settings)
+	j, err := prepare(c, o)
 	if err != nil {
 		return err
 	}
 	return j.start(c, o)
 }
 
-// newJob reads everything before it makes the run folder, so that bad input leaves nothing behind.
-func newJob(c *cli.Context, o *console, settings train.Settings) (*job, error) {
-	path, err := onePath(c, "model")
-	if err != nil {
-		return nil, err
-	}
-	if c.String("data") == "" || c.String("output") == "" {
-		return nil, usagef("train: --data and -o are needed; see peftgraph train --help")
-	}
-	set, err := data.Read(c.String("data"), dataOptions(c))
-	if err != nil {
-		return nil, err
-	}
-	j := &job{}
-	plan, err := j.model(c, path, set)
-	if err != nil {
-		return nil, err
-	}
-	tokenizer := c.String("tokenizer")
-	if tokenizer == "" {
-		tokenizer = filepath.Dir(path)
-	}
-	r, err := newReader(o, tokenizer, c.Int("max-length"), plan.Encoder)
-	if err != nil {
-		return nil, err
-	}
-	if err := j.data(c, r, set, plan); err != nil {
-		return nil, err
-	}
-	if j.run, err = train.NewRun(c.String("output")); err != nil {
-		return nil, err
-	}
-	j.run.Plan, j.run.Settings, j.run.MaxLength = plan, settings, r.maxLength
-	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header}
-	if err := errors.Join(absolute(c.String("data"), &j.run.TrainFile), absolute(c.String("eval"), &j.run.EvalFile)); err != nil {
-		return nil, err
-	}
-	if err := j.run.SetModel(path); err != nil {
-		return nil, err
-	}
-	if err := j.run.TakeTokenizer(r.tokenizer.Path()); err != nil {
-		return nil, err
-	}
-	return j, j.run.Write()
-}
-
-func absolute(path string, to *string) (err error) {
-	if path != "" {
-		*to, err = filepath.Abs(path)
-	}
-	return err
-}
-
-// model loads the model, injecting first when it isn't injected yet.
-func (j *job) model(c *cli.Context, path string, set *data.Set) (*inject.Plan, error) {
-	g, plan, err := loadModel(path)
-	if err != nil {
-		return nil, err
-	}
-	j.graph = g
-	if plan != nil {
-		if c.IsSet("method") {
-			return nil, usagef("--method: %s is injected already; train the original model, or leave --method away", path)
-		}
-		if plan.Task.Type == "" {
-			return nil, fmt.Errorf("%s was injected without a head (--task none): inject again with a --task", path)
-		}
-		return plan, nil
-	}
-	if !c.IsSet("method") {
-		return nil, fmt.Errorf("%s: %w", path, &inject.NoPlanError{})
-	}
-	enc, err := recognise(path, g)
-	if err != nil {
-		return nil, err
-	}
-	labels := labelsFrom(c)
-	if c.String("task") == "classification" && labels == nil {
-		classes, err := data.InferLabels(set)
-		if err != nil {
-			return nil, err
-		}
-		labels = classes.Names()
-	}
-	return injectInto(c, enc, labels)
-}
-
-func (j *job) data(c *cli.Context, r *reader, set *data.Set, plan *inject.Plan) (err error) {
-	if j.train, err = r.dataset(set, plan.Task); err != nil {
-		return err
-	}
-	if c.String("eval") == "" {
-		return nil
-	}
-	eval, err := data.Read(c.String("eval"), dataOptions(c))
-	if err != nil {
-		return err
-	}
-	j.eval, err = r.dataset(eval, plan.Task)
-	return err
-}
-
-// resumedJob rebuilds a job from its folder; the settings are the run's own.
-func resumedJob(c *cli.Context, o *console, _ train.Settings) (*job, error) {
-	dir := c.String("output")
-	if dir == "" {
-		dir = c.Args().First()
-	}
-	run, err := train.OpenRun(dir)
-	if err != nil {
-		return nil, err
-	}
-	if run.Finished {
-		return nil, fmt.Errorf("%s: the run is finished; train into another folder", dir)
-	}
-	j := &job{run: run}
-	if j.graph, err = injectedModel(run, ""); err != nil {
-		return nil, err
-	}
-	r, err := newReader(o, run.TokenizerPath(), run.MaxLength, run.Plan.Encoder)
-	if err != nil {
-		return nil, err
-	}
-	for path, to := range map[string]**data.Dataset{run.TrainFile: &j.train, run.EvalFile: &j.eval} {
-		if path == "" {
-			continue
-		}
-		set, err := data.Read(path, columns(run))
-		if err != nil {
-			return nil, err
-		}
-		if *to, err = r.dataset(set, run.Plan.Task); err != nil {
-			return nil, err
-		}
-	}
-	state, err := run.Checkpoint()
-	if err != nil {
-		return nil, err
-	}
-	j.resumed = &state
-	return j, nil
-}
-
 // start builds the graphs, trains, and keeps the run folder up to date.
 func (j *job) start(c *cli.Context, o *console) error {
-	ctx := c.Context
-	t, done, err := j.trainer(ctx, c, o)
+	t, done, err := j.trainer(c.Context, c, o)
 	if err != nil {
 		return err
 	}
 	defer done()
-	layout := t.Step.Layout
 	values, err := j.run.Plan.Values(j.graph)
 	if err != nil {
 		return err
 	}
-	initial, err := layout.Flatten(values)
+	initial, err := t.Step.Layout.Flatten(values)
 	if err != nil {
 		return err
 	}
-	after := 0
-	if j.resumed != nil {
-		after = j.resumed.Steps
+	// Everything is known to work: bad input has left nothing behind.
+	if j.create != nil {
+		if err := j.create(); err != nil {
+			return err
+		}
 	}
-	log, err := j.run.Metrics(after)
+	log, err := j.run.Metrics(j.stepsTaken())
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	p := newProgress(o, log, t)
-	t.Report = p.report
-	t.Save = j.save
-	o.note("training %s on %s examples", planText(j.run.Plan), thousands(len(j.train.Encodings)))
-	state, err := t.Run(ctx, initial, j.resumed)
+	p := &progress{o: o, log: log, bar: o.bar("training", false)}
+	t.Report, t.Save = p.report, j.save
+	state, err := t.Run(c.Context, initial, j.resumed)
 	p.bar.end()
-	if p.err != nil {
+	var stopped *train.InterruptedError
+	switch {
+	case errors.As(err, &stopped):
+		return hintedError{err, "peftgraph train --resume " + shellQuoted(j.run.Dir)}
+	case err != nil:
+		return err
+	case p.err != nil:
 		return fmt.Errorf("metrics: %w", p.err)
 	}
-	var stopped *train.InterruptedError
-	if errors.As(err, &stopped) {
-		o.note("stopped after step %d of %d; continue with: peftgraph train --resume -o %s", stopped.Step, stopped.Steps, j.run.Dir)
+	return j.finish(o, state, t)
+}
+
+func (j *job) stepsTaken() int {
+	if j.resumed == nil {
+		return 0
 	}
-	if err != nil {
-		return err
-	}
-	return j.finish(o, state, layout.Size)
+	return j.resumed.Steps
 }
 
 // save keeps the best adapter first and then the checkpoint that counts on it.
@@ -293,11 +139,12 @@ func (j *job) save(s train.State) error {
 	return j.run.SaveCheckpoint(s)
 }
 
-func (j *job) finish(o *console, s train.State, size int) error {
+func (j *job) finish(o *console, s train.State, t *train.Trainer) error {
 	j.run.Finished = true
 	if err := j.run.Write(); err != nil {
 		return err
 	}
+	size := t.Step.Layout.Size
 	v := struct {
 		Run       string             `json:"run"`
 		Steps     int                `json:"steps"`
@@ -305,7 +152,8 @@ func (j *job) finish(o *console, s train.State, size int) error {
 		Metrics   map[string]float64 `json:"metrics,omitempty"`
 		Trainable int                `json:"trainable_parameters"`
 		Share     float64            `json:"trainable_share"`
-	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, size, float64(size) / float64(j.run.Plan.Encoder.Parameters)}
+		Estimate  *train.Memory      `json:"memory_estimate,omitempty"`
+	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, size, float64(size) / float64(j.run.Plan.Encoder.Parameters), j.memory}
 	return o.result(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", j.run.Dir, s.Steps, s.BestEpoch, metricsText(s.BestMetric))
 	})
@@ -317,6 +165,8 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	if err != nil {
 		return nil, nil, err
 	}
+	t := &train.Trainer{Settings: j.run.Settings, Step: step, Train: j.train, Eval: j.eval}
+	j.announce(o, t)
 	if path := c.String("dump-graph"); path != "" {
 		if err := onnxfile.Save(step.Graph, path, onnxfile.Options{Weights: onnxfile.SelfContained, ValueInfo: true}); err != nil {
 			return nil, nil, err
@@ -331,7 +181,7 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &train.Trainer{Settings: j.run.Settings, Step: step, Exec: exec, Train: j.train, Eval: j.eval}
+	t.Exec = exec
 	if j.eval == nil {
 		return t, func() { _ = exec.Close() }, nil
 	}
@@ -347,42 +197,23 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	return t, func() { _ = exec.Close(); _ = fexec.Close() }, nil
 }
 
-// progress turns the trainer's events into lines of metrics.jsonl and a bar.
-type progress struct {
-	o     *console
-	log   io.Writer
-	bar   *bar
-	loss  float64
-	steps int
-	err   error
+// checkpoint returns the state to go on from, nil for a run that was killed before it wrote one.
+func checkpoint(run *train.Run, o *console) (*train.State, error) {
+	state, err := run.Checkpoint()
+	if errors.Is(err, fs.ErrNotExist) {
+		o.note("%s has no checkpoint yet: starting from the beginning", run.Dir)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, hintedError{err, "the best adapter so far can still be exported; to train, start again in another folder"}
+	}
+	return &state, nil
 }
 
-func newProgress(o *console, log io.Writer, t *train.Trainer) *progress {
-	return &progress{o: o, log: log, bar: o.bar("training", false)}
-}
-
-func (p *progress) report(e train.Event) {
-	switch e.Kind {
-	case "step":
-		p.loss += e.Loss
-		p.steps++
-		p.bar.at(int64(e.Step), int64(e.Steps), fmt.Sprintf(" epoch %d, loss %.4f", e.Epoch, e.Loss))
-	case "eval":
-		return
-	case "epoch":
-		p.bar.end()
-		p.bar = p.o.bar("training", false)
-		mark := ""
-		if e.Best && len(e.Metrics) > 0 {
-			mark = ", best so far"
-		}
-		p.o.note("epoch %d: loss %.4f%s%s", e.Epoch, e.Loss, metricsText(e.Metrics), mark)
+// shellQuoted is a path as it can be pasted into a shell.
+func shellQuoted(path string) string {
+	if strings.ContainsAny(path, " '\"$&|;<>()*?[]\\`!#~\t\n") {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	}
-	line, err := json.Marshal(e)
-	if err == nil {
-		_, err = p.log.Write(append(line, '\n'))
-	}
-	if p.err == nil {
-		p.err = err
-	}
+	return path
 }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"regexp"
+	"syscall"
+
+	"github.com/peftgraph/peftgraph/train"
+)
+
+// Exit statuses, listed in the help.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitDiffers     = 3
+	exitInterrupted = 130
+)
+
+// A usageError is a command line that can't be understood.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// A differsError says that a comparison went past its threshold.
+type differsError struct{ text string }
+
+func (e differsError) Error() string { return e.text }
+
+// A hintedError is an error with what to try.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e hintedError) Unwrap() error { return e.error }
+
+// Hint says what to try.
+func (e hintedError) Hint() string { return e.hint }
+
+// exitStatus prints an error with what to try, and returns the status that goes with it.
+func exitStatus(err error, stderr io.Writer) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "peftgraph: %s\n", message(err))
+	if h := hint(err); h != "" {
+		fmt.Fprintf(stderr, "  try: %s\n", h)
+	}
+	var (
+		usage       usageError
+		differs     differsError
+		interrupted *train.InterruptedError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &differs):
+		return exitDiffers
+	case errors.As(err, &interrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailure
+}
+
+// packages matches the names of packages that errors carry, which tell a programmer where they come from and a user nothing.
+var packages = regexp.MustCompile(`(^|: )(?:(?:atomicfile|autodiff|crosscheck|data|format|fetch|inject|mapfile|models|onnxfile|optim|pull|refeval|rewrite|runtime|safetensors|shape|train): )+`)
+
+// message is an error's text as a user reads it.
+func message(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
+	return packages.ReplaceAllString(err.Error(), "$1")
+}
+
+// hint returns what an error says to try, or what usually helps.
+func hint(err error) string {
+	var hinted interface{ Hint() string }
+	switch {
+	case errors.As(err, &hinted):
+		return hinted.Hint()
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EFBIG):
+		return "free some space, or write to another disk; nothing half-written was left"
+	case errors.Is(err, fs.ErrPermission):
+		return "check the permissions, or choose another folder"
+	}
+	return ""
+}
