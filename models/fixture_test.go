@@ -99,8 +99,9 @@ func recognise(t *testing.T, g *graph.Graph) *Encoder {
 	return e
 }
 
-// shared returns graphs of old exporters, which are not part of the repository.
-func shared(t *testing.T, folder string) []string {
+// shared returns graphs that others published, which are no part of the repository. Without them the test is skipped, in CI
+// too: always names the test that checks the same on graphs that every checkout has.
+func shared(t *testing.T, folder, always string) []string {
 	t.Helper()
 	root := os.Getenv("PEFTGRAPH_SHARED")
 	if root == "" {
@@ -108,10 +109,7 @@ func shared(t *testing.T, folder string) []string {
 	}
 	files, _ := filepath.Glob(filepath.Join(root, "graphs", folder, "*.onnx"))
 	if len(files) == 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no graphs in %s/graphs/%s: set PEFTGRAPH_SHARED", root, folder)
-		}
-		t.Skipf("SKIPPED: no graphs in %s/graphs/%s: set PEFTGRAPH_SHARED", root, folder)
+		t.Skipf("SKIPPED, NOT TESTED: no graphs in %s/graphs/%s: set PEFTGRAPH_SHARED; %s checks the same on graphs of the repository", root, folder, always)
 	}
 	return files
 }

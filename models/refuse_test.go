@@ -47,7 +47,7 @@ func TestOtherModelsAreRefused(t *testing.T) {
 }
 
 func TestOldGPT2IsRefused(t *testing.T) {
-	for _, file := range shared(t, "exported") {
+	for _, file := range shared(t, "exported", "TestOtherModelsAreRefused") {
 		if strings.Contains(file, "negative") {
 			e := refused(t, load(t, file), "layer 0", nil, "one fused projection")
 			if !e.Node.Is("Split") {
@@ -59,7 +59,7 @@ func TestOldGPT2IsRefused(t *testing.T) {
 
 // Pieces of transformers and training graphs: none is an encoder, and none may panic.
 func TestFragmentsAreRefused(t *testing.T) {
-	for _, file := range shared(t, "fused-and-fragments") {
+	for _, file := range shared(t, "fused-and-fragments", "TestPiecesAreRefused") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			_, err := Recognise(load(t, file))
 			var e *NotRecognisedError

@@ -201,8 +201,10 @@ func shapeEntries(v *graph.Value) []int64 {
 		return shapeOfEntries(n)
 	case n.Is("Slice"):
 		return slicedEntries(n)
-	case n.Is("Gather") && n.Input(1).Const() != nil:
-		return dynamicEntries(int(n.Input(1).Const().Len()))
+	case n.Is("Gather"):
+		if picked, ok := constInts(n.Input(1)); ok {
+			return dynamicEntries(len(picked))
+		}
 	}
 	if v != nil && v.Shape.Rank() == 1 && v.Shape[0].Known() {
 		return dynamicEntries(int(v.Shape[0].N))
