@@ -10,7 +10,8 @@ import (
 )
 
 // A GradientResult compares the emitted gradient of one trainable with a central difference of the loss along one random
-// direction: RelErr is |difference| / max(|either|, Floor).
+// direction: RelErr is |difference| / max(|either|, ‖gradient‖/√n, 1e-5), where n is the trainable's size. The second is what
+// |gradient · direction| is on average, so that a direction that happens to be almost orthogonal doesn't count as an error.
 type GradientResult struct {
 	Name     string  `json:"name"`
 	Target   string  `json:"target"`
@@ -20,8 +21,9 @@ type GradientResult struct {
 	RelErr   float64 `json:"relative_error"`
 }
 
-// gradientFloor keeps the rounding noise of a derivative that is zero, a key bias's for example, from counting.
-const gradientFloor = 1e-6
+// gradientFloor keeps the rounding noise of a derivative that is zero, a key bias's for example, from counting: a difference
+// of losses near 1 has an error of about 1e-16, which fivePoint divides by its step.
+const gradientFloor = 1e-5
 
 // CheckGradients varies each chosen slot of the flat parameters along a random direction and compares the loss's five-point
 // central difference with the emitted gradient. exec runs s.Graph in float64, such as the reference evaluator; feeds are
@@ -51,8 +53,10 @@ func (s *StepGraph) CheckGradients(ctx context.Context, exec Executor, feeds map
 	for i, slot := range slots {
 		d := direction(len(params), slot, seed)
 		r := GradientResult{Name: slot.Name, Target: slot.Target, Role: slot.Role}
+		norm := 0.0
 		for k := slot.Offset; k < slot.Offset+slot.Len(); k++ {
 			r.Emitted += grads[k] * d[k]
+			norm += grads[k] * grads[k]
 		}
 		r.Measured, err = fivePoint(params, d, func(p []float64) (float64, error) {
 			l, err := at(p, LossOutput)
@@ -64,7 +68,7 @@ func (s *StepGraph) CheckGradients(ctx context.Context, exec Executor, feeds map
 		if err != nil {
 			return nil, err
 		}
-		r.RelErr = math.Abs(r.Emitted-r.Measured) / max(math.Abs(r.Emitted), math.Abs(r.Measured), gradientFloor)
+		r.RelErr = math.Abs(r.Emitted-r.Measured) / max(math.Abs(r.Emitted), math.Abs(r.Measured), math.Sqrt(norm/float64(slot.Len())), gradientFloor)
 		out = append(out, r)
 		if progress != nil {
 			progress(i+1, len(slots))

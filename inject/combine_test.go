@@ -1,0 +1,119 @@
+package inject_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/models/modelstest"
+)
+
+// combination returns fresh methods, as --method a --method b would make them, that leave the outputs as they are.
+func combination(t *testing.T, f *modelstest.Fixture, names ...string) []inject.Method {
+	t.Helper()
+	var ms []inject.Method
+	for _, name := range names {
+		m, err := inject.New(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m := m.(type) {
+		case *inject.LoRA:
+			// Modules that other methods work on as well.
+			m.Modules = inject.ParseNames("query,value,output.dense")
+			if *f.Family == "distilbert" {
+				m.Modules = inject.ParseNames("q_lin,v_lin,lin2")
+			}
+		case *inject.Adapter:
+			m.Init, m.ReductionFactor = "zero", inject.Factors{"default": 4}
+			m.Config = map[bool]string{true: "double_seq_bn", false: "seq_bn"}[len(names) == 2]
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+// Several methods at once: a no-op together where each is one, in whatever order they are given, and what merges of them
+// computes what it did before the merge.
+func TestMethodsTogether(t *testing.T) {
+	for _, names := range [][]string{
+		{"lora", "adapter"}, {"adapter", "lora"}, {"adapter", "bitfit"}, {"lora", "ia3"}, {"ia3", "lora"}, {"ia3", "bitfit"}, {"full", "lora"},
+		{"adapter", "ia3", "bitfit", "lora"}, {"bitfit", "lora", "ia3", "adapter"},
+	} {
+		for _, fixture := range []string{"bert_torch2_legacy_op14_sdpa", "bert_torch2_legacy_op14_relu_fresh", "bert_torch2_legacy_op14_gemm",
+			"bert_ort_basic_op14", "bert_torch2_dynamo_op20_sdpa_tf5", "distilbert_torch2_legacy_op14_eager", "roberta_torch2_legacy_op14_sdpa"} {
+			t.Run(strings.Join(names, "+")+"/"+fixture, func(t *testing.T) {
+				f := modelstest.Encoder(t, fixture)
+				g := f.Load(t)
+				enc, err := models.Recognise(g)
+				if err != nil {
+					t.Fatal(err)
+				}
+				hidden := enc.LastHidden.Name()
+				base := outputs(t, f, g, []string{hidden})[hidden]
+				before := hashes(t, g)
+				plan, err := inject.Inject(enc, combination(t, f, names...), inject.Options{Task: inject.Task{Type: "regression"}, Seed: 2})
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustCheck(t, g)
+				graphtest.Close(t, outputs(t, f, g, []string{hidden})[hidden], base, 0, 1e-12)
+				onlyThePlanIsNew(t, before, g, plan)
+
+				move(t, g, plan)
+				trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
+				unmerged, err := inject.Merge(g, plan)
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustCheck(t, g)
+				if slices.Contains(names, "adapter") != slices.Equal(unmerged, []string{"adapter"}) {
+					t.Errorf("merging left %v", unmerged)
+				}
+				graphtest.Close(t, outputs(t, f, g, []string{plan.Logits})[plan.Logits], trained, 1e-5, 1e-5)
+				for _, v := range g.Initializers() {
+					if strings.HasPrefix(v.Name(), "peft/") && !strings.HasPrefix(v.Name(), "peft/adapter/") && !strings.HasPrefix(v.Name(), "peft/head/") {
+						t.Errorf("%q is left in the merged graph", v.Name())
+					}
+				}
+			})
+		}
+	}
+}
+
+// What is inside a module is the same whichever method was named first: the others stand around it.
+func TestOrderOfMethods(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
+	logits := func(names ...string) []float64 {
+		g := f.Load(t)
+		enc, err := models.Recognise(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := inject.Inject(enc, combination(t, f, names...), inject.Options{Task: inject.Task{Type: "regression"}, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := plan.Values(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, v := range values {
+			values[name] = graphtest.Rand(uint64(len(name)), v.DType, v.Dims, -0.4, 0.4)
+		}
+		if err := plan.SetValues(g, values); err != nil {
+			t.Fatal(err)
+		}
+		x, err := outputs(t, f, g, []string{plan.Logits})[plan.Logits].Float64s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	if a, b := logits("lora", "adapter"), logits("adapter", "lora"); !slices.Equal(a, b) {
+		t.Errorf("lora, adapter gives %v and adapter, lora %v", a, b)
+	}
+}

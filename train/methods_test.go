@@ -1,0 +1,143 @@
+package train_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/autodiff"
+)
+
+// A combo is methods that are injected together, with settings that differ from the defaults.
+type combo struct {
+	methods  []string
+	settings map[string]string
+}
+
+func (c combo) String() string {
+	text := strings.Join(c.methods, "+")
+	for flag, value := range c.settings {
+		text += " --" + flag + " " + value
+	}
+	return text
+}
+
+// methods builds them for a fixture, whose modules may have other names than BERT's.
+func (c combo) build(t *testing.T, f *modelstest.Fixture) []inject.Method {
+	t.Helper()
+	var ms []inject.Method
+	for _, name := range c.methods {
+		m, err := inject.New(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for flag, text := range c.settings {
+			if _, err := inject.Set(m, flag, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l, ok := m.(*inject.LoRA); ok && *f.Family == "distilbert" {
+			l.Modules = inject.ParseNames("q_lin,v_lin")
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+// gradients injects, moves every parameter a little off its start, so that no gradient is zero by construction, and compares
+// the whole model's emitted gradients with central differences in float64.
+func (c combo) gradients(t *testing.T, f *modelstest.Fixture) {
+	t.Helper()
+	g := f.Load(t)
+	enc, err := models.Recognise(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := inject.Inject(enc, c.build(t, f), inject.Options{Task: inject.Task{Type: "classification", Labels: labels}, Seed: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := plan.Values(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tr := range plan.Trainables {
+		values[tr.Name] = nudged(t, values[tr.Name], uint64(i+1))
+	}
+	if err := plan.SetValues(g, values); err != nil {
+		t.Fatal(err)
+	}
+	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := s.CheckGradients(context.Background(), reference(t, s.Graph), feeds(t, s, g, batchOf(f)), s.Layout.Slots, 3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != len(plan.Trainables) {
+		t.Errorf("%d of %d parameters compared", len(results), len(plan.Trainables))
+	}
+	for _, r := range results {
+		// Constants of a float32 graph, 2/√π in GELU's derivative for one, are rounded to float32.
+		if !(r.RelErr <= 1e-6) {
+			t.Errorf("%s: emitted %v, measured %v, relative error %.1e", r.Name, r.Emitted, r.Measured, r.RelErr)
+		}
+	}
+}
+
+func nudged(t *testing.T, x *graph.Tensor, seed uint64) *graph.Tensor {
+	t.Helper()
+	data, err := x.Float64s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	by, err := graphtest.Rand(seed, graph.Float, x.Dims, -0.3, 0.3).Float64s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range data {
+		data[i] += by[i]
+	}
+	return graph.FloatTensor(graph.Float, x.Dims, data)
+}
+
+// Every method's gradients on every exporter form.
+func TestGradientsOfEveryMethod(t *testing.T) {
+	for _, name := range inject.Names() {
+		for _, f := range modelstest.Encoders(t) {
+			t.Run(name+"/"+f.Name, func(t *testing.T) {
+				t.Parallel()
+				if name == "full" && testing.Short() {
+					t.Skip("short: every parameter of a model takes a while")
+				}
+				combo{methods: []string{name}}.gradients(t, f)
+			})
+		}
+	}
+}
+
+// The variants of the methods, and several methods at once.
+func TestGradientsOfVariantsAndCombinations(t *testing.T) {
+	for _, c := range []combo{
+		{[]string{"adapter"}, map[string]string{"config": "houlsby", "reduction-factor": "4"}},
+		{[]string{"adapter"}, map[string]string{"config": "parallel", "non-linearity": "gelu"}},
+		{[]string{"adapter"}, map[string]string{"config": "scaled_parallel", "non-linearity": "gelu_new"}},
+		{[]string{"adapter"}, map[string]string{"config": "pfeiffer", "non-linearity": "tanh", "skip-layers": "0", "reduction-factor": "4", "scaling": "0.5", "dropout": "0.2"}},
+		{[]string{"bitfit"}, map[string]string{"embedding-bias": "true"}},
+		{[]string{"full"}, map[string]string{"freeze-embeddings": "true", "freeze-layers": "0"}},
+		{[]string{"lora", "adapter"}, nil},
+		{[]string{"adapter", "bitfit"}, nil},
+		{[]string{"lora", "ia3", "bitfit", "adapter"}, map[string]string{"config": "houlsby"}},
+	} {
+		t.Run(c.String(), func(t *testing.T) {
+			c.gradients(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa"))
+		})
+	}
+}
