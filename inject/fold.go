@@ -44,7 +44,7 @@ func (f *folding) visit(n *graph.Node) error {
 		if v == nil {
 			continue
 		}
-		t, own, err := f.tensor(v)
+		t, own, err := f.tensor(v, Detached(n))
 		if err != nil || t == nil {
 			return err
 		}
@@ -67,13 +67,13 @@ func (f *folding) visit(n *graph.Node) error {
 }
 
 // tensor returns what v is known to be, and whether training made it; nil for anything of the base's, whose weights stay
-// in one place.
-func (f *folding) tensor(v *graph.Value) (t *graph.Tensor, own bool, err error) {
+// in one place, unless withBase: what is computed detached from it ends in something small, such as DoRA's norms.
+func (f *folding) tensor(v *graph.Value, withBase bool) (t *graph.Tensor, own bool, err error) {
 	if t := f.known[v]; t != nil {
 		return t, true, nil
 	}
 	t, own = v.Const(), isInjected(v.Name())
-	if t == nil || !own && !strings.HasPrefix(v.Name(), "const/") {
+	if t == nil || !own && !withBase && !strings.HasPrefix(v.Name(), "const/") {
 		return nil, false, nil
 	}
 	if t.DType == graph.Float {

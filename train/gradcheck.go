@@ -3,10 +3,13 @@ package train
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
 )
 
 // A GradientResult compares the emitted gradient of one trainable with a central difference of the loss along one random
@@ -33,11 +36,13 @@ func (s *StepGraph) CheckGradients(ctx context.Context, exec Executor, feeds map
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	constant, err := s.detached(ctx, exec, feeds)
+	if err != nil {
+		return nil, err
+	}
 	at := func(p []float64, fetch string) ([]float64, error) {
-		own := map[string]*graph.Tensor{}
-		for k, v := range feeds {
-			own[k] = v
-		}
+		own := maps.Clone(feeds)
+		maps.Copy(own, constant)
 		own[ParamsInput] = graph.TensorOf(nil, p)
 		res, err := exec.Run(ctx, own, []string{fetch})
 		if err != nil {
@@ -73,6 +78,28 @@ func (s *StepGraph) CheckGradients(ctx context.Context, exec Executor, feeds map
 		if progress != nil {
 			progress(i+1, len(slots))
 		}
+	}
+	return out, nil
+}
+
+// detached returns the results that the gradient takes as constants, DoRA's norms for one, which a difference must do too.
+func (s *StepGraph) detached(ctx context.Context, exec Executor, feeds map[string]*graph.Tensor) (map[string]*graph.Tensor, error) {
+	var names []string
+	for _, n := range s.Graph.Nodes() {
+		if inject.Detached(n) && slices.ContainsFunc(n.Output(0).Users(), func(u *graph.Node) bool { return !inject.Detached(u) }) {
+			names = append(names, n.Output(0).Name())
+		}
+	}
+	out := map[string]*graph.Tensor{}
+	if len(names) == 0 {
+		return out, nil
+	}
+	values, err := exec.Run(ctx, feeds, names)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	for i, name := range names {
+		out[name] = values[i]
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -153,13 +154,18 @@ func (r *Run) ModelPath() (string, error) {
 // TokenizerPath returns where the run's tokenizer is.
 func (r *Run) TokenizerPath() string { return filepath.Join(r.Dir, r.Tokenizer) }
 
-// SaveAdapter writes the best parameters.
-func (r *Run) SaveAdapter(s State) error {
+// SaveAdapter writes the best parameters; g is the injected model, which has what of the adapter doesn't train.
+func (r *Run) SaveAdapter(s State, g *graph.Graph) error {
 	f, err := format.For(r.Plan)
 	if err != nil {
 		return err
 	}
-	return format.Save(f, r.Dir, r.Plan, NewLayout(r.Plan).Tensors(s.Best))
+	values, err := r.Plan.Values(g)
+	if err != nil {
+		return err
+	}
+	maps.Copy(values, NewLayout(r.Plan).Tensors(s.Best))
+	return format.Save(f, r.Dir, r.Plan, values)
 }
 
 // Adapter reads the best parameters by trainable name.

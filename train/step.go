@@ -57,6 +57,7 @@ func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGr
 	if err != nil {
 		return nil, err
 	}
+	opt.Detached = inject.Detached
 	grads, err := autodiff.Gradients(s.Graph, loss, parts, opt)
 	if err != nil {
 		return nil, err

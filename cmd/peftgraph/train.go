@@ -128,7 +128,7 @@ func (j *job) stepsTaken() int {
 // save keeps the best adapter first and then the checkpoint that counts on it.
 func (j *job) save(s train.State) error {
 	if s.BestEpoch > 0 && s.BestEpoch != j.run.BestEpoch {
-		if err := j.run.SaveAdapter(s); err != nil {
+		if err := j.run.SaveAdapter(s, j.graph); err != nil {
 			return err
 		}
 		j.run.BestEpoch, j.run.Best = s.BestEpoch, s.BestMetric

@@ -69,8 +69,8 @@ func (p *Program) Declared() *Program {
 
 // Run computes the values named in fetches, and only what they depend on. A fetch may name any value of the graph.
 //
-// A feed may name a graph input or any initializer, which it overrides for this run (central differences over weights need
-// that); an input of a floating type accepts every floating type, others must have the declared one. Rank and fixed
+// A feed may name any value of the graph, which it overrides for this run: central differences need that over weights, and
+// for results that the gradient takes as constants. An input of a floating type accepts every floating type, others must have the declared one. Rank and fixed
 // dimensions must agree with the declared shape. Results are Double for floating types unless [Program.Declared].
 func (p *Program) Run(ctx context.Context, feeds map[string]*graph.Tensor, fetches []string) ([]*graph.Tensor, error) {
 	env := make(scope, len(p.g.Nodes())+len(feeds))
@@ -123,8 +123,8 @@ func (p *Program) eval(ctx context.Context, env scope, fetches []string) ([]*arr
 // feed converts a fed tensor after checking it against the value's declaration.
 func (p *Program) feed(name string, t *graph.Tensor) (*array, error) {
 	v := p.g.Value(name)
-	if v == nil || !v.IsInput() && v.Init() == nil {
-		return nil, fmt.Errorf("refeval: feed %q: the graph has no input or initializer of that name", name)
+	if v == nil {
+		return nil, fmt.Errorf("refeval: feed %q: the graph has no value of that name", name)
 	}
 	if t == nil {
 		return nil, fmt.Errorf("refeval: feed %q: no tensor", name)

@@ -71,7 +71,7 @@ func TestRunErrorsSayWhere(t *testing.T) {
 		{map[string]*graph.Tensor{"x": graph.TensorOf([]int64{1, 3}, make([]float64, 3))}, "y", "shape [1 3]"},
 		{map[string]*graph.Tensor{"x": graph.TensorOf([]int64{1, 2}, make([]int64, 2))}, "y", "int64, declared"},
 		{map[string]*graph.Tensor{"x": nil}, "y", "no tensor"},
-		{map[string]*graph.Tensor{"xw": good}, "y", `feed "xw"`},
+		{map[string]*graph.Tensor{"wx": good}, "y", `feed "wx"`},
 		{map[string]*graph.Tensor{"x": good}, "z", `fetch "z"`},
 		{map[string]*graph.Tensor{"x": good, "skip": graph.TensorOf([]int64{3, 2}, make([]float64, 6))}, "y", ""},
 	} {

@@ -21,7 +21,7 @@ func init() {
 		Summary: "peftgraph's own: " + nativeFile + ", every method and combination",
 		Save: func(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 			c := &safetensors.Contents{Tensors: map[string]*graph.Tensor{}}
-			for _, t := range p.Trainables {
+			for _, t := range p.Tensors() {
 				if values[t.Name] == nil {
 					return fmt.Errorf("format: trainable %q has no value", t.Name)
 				}

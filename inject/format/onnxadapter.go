@@ -40,7 +40,7 @@ func saveONNXAdapter(path string, p *inject.Plan, values map[string]*graph.Tenso
 		return fmt.Errorf("format: %s: the name of an onnxruntime adapter ends in %s", path, onnxAdapterExt)
 	}
 	tensors := map[string]*graph.Tensor{}
-	for _, t := range p.Trainables {
+	for _, t := range p.Tensors() {
 		if values[t.Name] == nil {
 			return fmt.Errorf("format: trainable %q has no value", t.Name)
 		}

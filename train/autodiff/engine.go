@@ -15,6 +15,9 @@ type Options struct {
 	FusedMatMul bool
 	// Scope is the prefix of all names emitted; empty means "grad".
 	Scope string
+	// Detached says of which nodes the results are constants to the gradient, beside those of operators that have none; nil
+	// says of no node.
+	Detached func(*graph.Node) bool
 }
 
 // Gradients appends to g the nodes that compute the gradient of loss with respect to each value in wrt and returns these
@@ -86,7 +89,7 @@ func (e *engine) findPaths(loss *graph.Value, wrt []*graph.Value) error {
 		depends[w] = true
 	}
 	for _, n := range e.g.Nodes() {
-		if isStop(n) || !slices.ContainsFunc(reads(n), func(v *graph.Value) bool { return depends[v] }) {
+		if e.stops(n) || !slices.ContainsFunc(reads(n), func(v *graph.Value) bool { return depends[v] }) {
 			continue
 		}
 		for _, o := range n.Outputs() {
@@ -103,11 +106,16 @@ func (e *engine) findPaths(loss *graph.Value, wrt []*graph.Value) error {
 			continue
 		}
 		e.onPath[v] = true
-		if n := v.Producer(); n != nil && !isStop(n) {
+		if n := v.Producer(); n != nil && !e.stops(n) {
 			stack = append(stack, reads(n)...)
 		}
 	}
 	return nil
+}
+
+// stops reports whether no gradient flows through n.
+func (e *engine) stops(n *graph.Node) bool {
+	return isStop(n) || e.opt.Detached != nil && e.opt.Detached(n)
 }
 
 // seed starts the walk: d loss / d loss = 1.
@@ -132,7 +140,7 @@ func (e *engine) differentiate(n *graph.Node) error {
 		c.grads = append(c.grads, dY)
 		arrived = arrived || dY != nil
 	}
-	if !arrived || isStop(n) || !slices.ContainsFunc(reads(n), func(v *graph.Value) bool { return e.onPath[v] }) {
+	if !arrived || e.stops(n) || !slices.ContainsFunc(reads(n), func(v *graph.Value) bool { return e.onPath[v] }) {
 		return nil
 	}
 	rule := lookup(n, e.g.Opsets[n.Domain])

@@ -260,3 +260,31 @@ func checkValues(t *testing.T, g *graph.Graph, in, want map[string][]float64) {
 		}
 	}
 }
+
+// A detached result is a constant to the gradient: d(x·c)/dx is c although c is computed from x, by an operator without a rule.
+func TestDetached(t *testing.T) {
+	g := parsed(t, `graph "g" (x float[2]) => (loss)
+		opset 21
+		c = Atan(x) "detach/c"
+		y = Mul(x, c)
+		loss = ReduceSum(y) {keepdims=0}
+	`)
+	detached := func(n *graph.Node) bool { return strings.HasPrefix(n.Name, "detach/") }
+	grads, err := Gradients(g, g.Value("loss"), []*graph.Value{g.Value("x")}, Options{Detached: detached})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := refeval.New(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := graph.TensorOf(nil, []float64{1, -2})
+	res, err := p.Run(context.Background(), map[string]*graph.Tensor{"x": x}, []string{grads[0].Name(), "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	graphtest.Close(t, res[0], res[1], 0, 0)
+	if _, err := gradients(parsed(t, g.String()), "x"); err == nil {
+		t.Error("Atan has a rule now: take another operator here")
+	}
+}
