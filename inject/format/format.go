@@ -125,10 +125,20 @@ func finite(t *graph.Tensor) error {
 	return nil
 }
 
-// For returns the format in which a run keeps a plan's adapter: the one that most programs read, where it can hold it.
+// For returns the format in which a run keeps a plan's adapter: the one that most programs read, where it gives back every
+// tensor as it was. PEFT folds the MLP of a prompt or prefix away and stores PiSSA as its difference from the start.
 func For(p *inject.Plan) (Format, error) {
-	if _, err := hfFor(p); err == nil {
-		return New(HFPEFT)
+	m, err := hfFor(p)
+	if err != nil {
+		return New(Native)
 	}
-	return New(Native)
+	keys := map[string]bool{}
+	for _, t := range p.Tensors() {
+		key := hfKey(m)(p, t)
+		if keys[key] {
+			return New(Native)
+		}
+		keys[key] = true
+	}
+	return New(HFPEFT)
 }
