@@ -97,13 +97,9 @@ func (f *fixture) differ(t *testing.T, g *graph.Graph, want map[string]modelstes
 	if err != nil {
 		t.Fatal(err)
 	}
-	feeds := map[string]*graph.Tensor{}
-	for name, a := range f.Inputs {
-		feeds[name] = a.Tensor(graph.Int64)
-	}
 	worst := 0.0
 	for name, w := range want {
-		res, err := p.Run(context.Background(), feeds, []string{name})
+		res, err := p.Run(context.Background(), f.feeds(), []string{name})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,6 +112,14 @@ func (f *fixture) differ(t *testing.T, g *graph.Graph, want map[string]modelstes
 		}
 	}
 	return worst
+}
+
+func (f *fixture) feeds() map[string]*graph.Tensor {
+	feeds := map[string]*graph.Tensor{}
+	for name, a := range f.Inputs {
+		feeds[name] = a.Tensor(graph.Int64)
+	}
+	return feeds
 }
 
 // Every LoRA folder that PEFT wrote gives PEFT's outputs, merged too, and is written again as PEFT wrote it.
@@ -222,9 +226,12 @@ func save(t *testing.T, dir string, g *graph.Graph, plan *inject.Plan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	format, err := For(plan)
-	if err != nil || format.Name != HFPEFT {
-		t.Fatalf("the plan's format is %q, %v", format.Name, err)
+	format, err := New(HFPEFT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	if err := format.Save(dir, plan, values); err != nil {
 		t.Fatal(err)
