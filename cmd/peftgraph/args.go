@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -36,10 +37,13 @@ func reorder(app *cli.App, args []string) []string {
 			continue
 		}
 		out = append(out, arg)
-		if takesValue(flags, arg) && i+1 < len(rest) {
-			i++
-			out = append(out, rest[i])
+		if !takesValue(flags, arg) {
+			continue
 		}
+		if i++; i == len(rest) {
+			return out // the parser says that the value is missing; behind it, the "--" would be taken for the value
+		}
+		out = append(out, rest[i])
 	}
 	if len(positional) > 0 {
 		out = append(append(out, "--"), positional...)
@@ -71,4 +75,14 @@ func takesValue(flags []cli.Flag, arg string) bool {
 		}
 	}
 	return false
+}
+
+// oneOf is the action of a flag whose value is one of a few names.
+func oneOf(flag string, names ...string) func(*cli.Context, string) error {
+	return func(_ *cli.Context, value string) error {
+		if value == "" || slices.Contains(names, value) {
+			return nil
+		}
+		return usagef("--%s %q: unknown; known are %s", flag, value, strings.Join(names, ", "))
+	}
 }

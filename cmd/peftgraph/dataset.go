@@ -18,7 +18,7 @@ const dataCategory = "Data"
 // dataFlags say how labelled text is read.
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "format", Usage: "format of the data files: " + strings.Join(data.Formats(), ", ") + " (default: by the extension)", Category: dataCategory},
+		&cli.StringFlag{Name: "format", Usage: "format of the data files: " + strings.Join(data.Formats(), ", ") + " (default: by the extension)", Category: dataCategory, Action: oneOf("format", data.Formats()...)},
 		&cli.StringFlag{Name: "text-column", Usage: "the text's column, by name or number from 1 (default: found by its name)", Category: dataCategory},
 		&cli.StringFlag{Name: "pair-column", Usage: "the second text's column; - for none", Category: dataCategory},
 		&cli.StringFlag{Name: "label-column", Usage: "the label's column", Category: dataCategory},
@@ -41,12 +41,13 @@ type reader struct {
 
 // newReader loads a tokenizer and checks that it belongs to the model: every id needs a row in the word embeddings.
 func newReader(o *console, path string, maxLength int, info models.Info) (*reader, error) {
+	const where = "put the model's own tokenizer.json or vocab.txt beside it, or name it with --tokenizer"
 	t, err := data.LoadTokenizer(path)
 	if err != nil {
-		return nil, err
+		return nil, hintedError{err, where}
 	}
 	if t.VocabSize() > info.Vocab {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the model's vocabulary %d: it belongs to another model", t.Path(), t.VocabSize(), info.Vocab)
+		return nil, hintedError{fmt.Errorf("%s: the tokenizer has %d tokens and the model's vocabulary %d: it belongs to another model", t.Path(), t.VocabSize(), info.Vocab), where}
 	}
 	return &reader{o, t, min(maxLength, info.Positions)}, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -80,14 +79,11 @@ func runExport(c *cli.Context, o *console, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return err
-	}
 	opt := onnxfile.Options{Weights: onnxfile.SelfContained}
 	if c.Bool("reference") {
 		opt.Weights = onnxfile.Reference
 	}
-	if err := onnxfile.Save(g, out, opt); err != nil {
+	if err := saveModel(g, out, opt); err != nil {
 		return err
 	}
 	if err := l.prove(c, o, d, &res); err != nil {

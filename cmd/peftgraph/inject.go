@@ -38,15 +38,18 @@ func runInject(c *cli.Context, o *console, path string) error {
 	if err != nil {
 		return err
 	}
-	g, err := onnxfile.Load(path)
+	g, plan, err := loadModel(path)
 	if err != nil {
 		return err
+	}
+	if plan != nil {
+		return hintedError{fmt.Errorf("%s is injected already", path), "inject into the original model; several methods at once with --method lora,bitfit"}
 	}
 	enc, err := recognise(path, g)
 	if err != nil {
 		return err
 	}
-	plan, err := injectInto(c, enc, labels)
+	plan, err = injectInto(c, enc, labels)
 	if err != nil {
 		return err
 	}
@@ -58,7 +61,7 @@ func runInject(c *cli.Context, o *console, path string) error {
 	if c.Bool("self-contained") {
 		opt.Weights = onnxfile.SelfContained
 	}
-	if err := onnxfile.Save(g, out, opt); err != nil {
+	if err := saveModel(g, out, opt); err != nil {
 		return err
 	}
 	info, err := os.Stat(out)

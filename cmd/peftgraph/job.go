@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -205,13 +204,18 @@ func (j *job) announce(o *console, t *train.Trainer) {
 	o.note("  steps   %s: %d an epoch, epochs %d, texts a step %d", thousands(t.Steps()), t.Steps()/s.Epochs, s.Epochs, s.BatchSize*s.Accumulate)
 	if m, err := t.Step.Memory(min(s.BatchSize, len(lengths)), slices.Max(lengths)); err == nil {
 		j.memory = &m
-		o.note("  memory  about %s beside the program and onnxruntime: weights %s, mapped; activations %s; optimizer %s", megabytes(m.Total()), megabytes(m.Weights), megabytes(m.Activations), megabytes(m.Optimizer))
+		o.note("  memory  about %s beside the program and onnxruntime: weights %s, mapped; activations %s; optimizer %s", bytesText(m.Total()), bytesText(m.Weights), bytesText(m.Activations), bytesText(m.Optimizer))
 	}
 	if from := j.stepsTaken(); from > 0 {
 		o.note("  resumed after step %d", from)
 	}
 }
 
-func megabytes(n int64) string {
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/1e6), ".0") + " MB"
+// bytesText writes 90123456 as 90 MB.
+func bytesText(n int64) string {
+	size, units := float64(n), []string{"B", "kB", "MB", "GB", "TB"}
+	for size >= 999.5 && len(units) > 1 {
+		size, units = size/1000, units[1:]
+	}
+	return fmt.Sprintf("%.3g %s", size, units[0])
 }

@@ -18,9 +18,9 @@ const methodCategory = "Method"
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory},
-		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory},
+		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(train.TaskNames(), "none")...)},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
-		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: fmt.Sprintf("what the classifier reads: %v", inject.HeadKinds()), Category: methodCategory},
+		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: "what the classifier reads: " + strings.Join(headKinds(), ", "), Category: methodCategory, Action: oneOf("head", headKinds()...)},
 		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of the initial values and of the order of the examples", Category: methodCategory},
 	}
@@ -52,6 +52,13 @@ func methodFlags() []cli.Flag {
 		}
 	}
 	return flags
+}
+
+func headKinds() (names []string) {
+	for _, k := range inject.HeadKinds() {
+		names = append(names, string(k))
+	}
+	return names
 }
 
 func methodList() string {
@@ -122,9 +129,6 @@ func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.P
 	}
 	opt := inject.Options{Head: inject.HeadKind(c.String("head")), HeadDrop: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Base: fingerprint}
 	if name := c.String("task"); name != "none" {
-		if _, err := train.NewTask(name); err != nil {
-			return nil, usagef("--task: %v", err)
-		}
 		opt.Task = inject.Task{Type: name, Labels: labels}
 	}
 	return inject.Inject(enc, ms, opt)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -49,10 +50,24 @@ func recognise(path string, g *graph.Graph) (*models.Encoder, error) {
 	return enc, nil
 }
 
+// saveModel writes a model, with the folder it is to lie in. A folder made for nothing is taken away again.
+func saveModel(g *graph.Graph, path string, opt onnxfile.Options) error {
+	dir := filepath.Dir(path)
+	_, missing := os.Stat(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	err := onnxfile.Save(g, path, opt)
+	if err != nil && missing != nil {
+		_ = os.Remove(dir)
+	}
+	return err
+}
+
 // runtimeFlags choose the library and the provider.
 func runtimeFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "provider", Value: "auto", Usage: "where to compute: cpu, cuda or auto", Category: "Runtime"},
+		&cli.StringFlag{Name: "provider", Value: "auto", Usage: "where to compute: cpu, cuda or auto", Category: "Runtime", Action: oneOf("provider", append(runtime.Providers(), "auto")...)},
 		&cli.IntFlag{Name: "threads", Usage: "threads one operator may use; 0 is one per physical core", Category: "Runtime"},
 		ortLibFlag(),
 	}

@@ -16,7 +16,7 @@ func runtimeCommand() *cli.Command {
 		Name:  "runtime",
 		Usage: "find or install libonnxruntime",
 		Action: func(c *cli.Context) error {
-			return usagef("runtime: want install or info; see peftgraph runtime --help")
+			return usagef("want runtime install or runtime info; see peftgraph runtime --help")
 		},
 		Subcommands: []*cli.Command{
 			{

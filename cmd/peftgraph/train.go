@@ -13,6 +13,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
+	"github.com/peftgraph/peftgraph/train/optim"
 )
 
 func trainCommand() *cli.Command {
@@ -53,8 +54,8 @@ func settingFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "weight-decay", Value: d.WeightDecay, Usage: "decoupled weight decay; biases and LayerNorms have none", Category: trainCategory},
 		&cli.Float64Flag{Name: "warmup", Value: d.Warmup, Usage: "share of the steps over which the learning rate rises", Category: trainCategory},
 		&cli.Float64Flag{Name: "clip", Value: d.ClipNorm, Usage: "largest norm of the gradient; 0 for no limit", Category: trainCategory},
-		&cli.StringFlag{Name: "optimizer", Value: d.Optimizer, Usage: optimizerUsage(), Category: trainCategory},
-		&cli.StringFlag{Name: "schedule", Value: d.Schedule, Usage: scheduleUsage(), Category: trainCategory},
+		&cli.StringFlag{Name: "optimizer", Value: d.Optimizer, Usage: optimizerUsage(), Category: trainCategory, Action: oneOf("optimizer", optim.Names()...)},
+		&cli.StringFlag{Name: "schedule", Value: d.Schedule, Usage: scheduleUsage(), Category: trainCategory, Action: oneOf("schedule", optim.ScheduleNames()...)},
 	}
 }
 
@@ -168,7 +169,7 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	t := &train.Trainer{Settings: j.run.Settings, Step: step, Train: j.train, Eval: j.eval}
 	j.announce(o, t)
 	if path := c.String("dump-graph"); path != "" {
-		if err := onnxfile.Save(step.Graph, path, onnxfile.Options{Weights: onnxfile.SelfContained, ValueInfo: true}); err != nil {
+		if err := saveModel(step.Graph, path, onnxfile.Options{Weights: onnxfile.SelfContained, ValueInfo: true}); err != nil {
 			return nil, nil, err
 		}
 		o.note("training graph: %s", path)
