@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/models/modelstest"
@@ -69,6 +70,34 @@ func TestLoRARefusals(t *testing.T) {
 		}
 		if _, err := inject.Inject(enc, []inject.Method{l}, inject.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}
+
+// Norms are constants once training is over, and nothing as large as a weight is stored for them.
+func TestFoldedDoRA(t *testing.T) {
+	for _, name := range []string{"bert_torch2_legacy_op14_gemm", "bert_torch2_legacy_op14_sdpa"} {
+		f := modelstest.Encoder(t, name)
+		l := method(t, f, "lora").(*inject.LoRA)
+		l.DoRA = true
+		g, plan := injectedWith(t, f, l, inject.Options{Task: inject.Task{Type: "regression"}})
+		move(t, g, plan)
+		before := hashes(t, g)
+		want := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
+		if err := inject.Fold(g); err != nil {
+			t.Fatal(err)
+		}
+		mustCheck(t, g)
+		graphtest.Close(t, outputs(t, f, g, []string{plan.Logits})[plan.Logits], want, 1e-5, 1e-6)
+		for _, n := range g.Nodes() {
+			if inject.Detached(n) {
+				t.Errorf("%s is left", n)
+			}
+		}
+		for _, v := range g.Initializers() {
+			if before[v.Name()] == "" && v.Init().Len() >= int64(f.Hidden*f.Hidden) {
+				t.Errorf("%s is new and as large as a weight", v)
+			}
 		}
 	}
 }
