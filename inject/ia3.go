@@ -21,7 +21,7 @@ func init() {
 type IA3 struct {
 	Targets
 	FeedForward ModuleNames `json:"feedforward_modules" flag:"feedforward" usage:"those of the targets whose input is scaled, in the form of --target (default: the layer's output.dense)"`
-	Init        bool        `json:"init_ia3_weights" flag:"init-ia3" usage:"start at one; otherwise at random, which changes the output"`
+	Init        bool        `json:"init_ia3_weights"`
 }
 
 const roleIA3 = "ia3_l"
