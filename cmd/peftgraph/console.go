@@ -55,26 +55,33 @@ func (o *console) result(v any, text func(w io.Writer)) error {
 
 // A bar shows how far a long step is: a progress bar on a terminal, a line every few seconds elsewhere.
 type bar struct {
-	o     *console
-	what  string
-	bar   *progressbar.ProgressBar
-	last  time.Time // of the last plain line
-	start time.Time // of the first call of at
-	first int64     // what was done then: a resumed run doesn't begin at 0
+	o       *console
+	what    string
+	isBytes bool
+	bar     *progressbar.ProgressBar // nil before the first call of at, and where there is no terminal
+	total   int64
+	last    time.Time // of the last plain line
+	start   time.Time // of the first call of at
+	first   int64     // what was done then: a resumed run doesn't begin at 0
 }
 
 // plainEvery is the least time between two lines of progress where there is no terminal.
 const plainEvery = 10 * time.Second
 
 func (o *console) bar(what string, isBytes bool) *bar {
-	b := &bar{o: o, what: what, last: time.Now()}
-	if o.terminal && !o.quiet {
-		b.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(o.err), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowCount(), progressbar.OptionShowBytes(isBytes), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(), progressbar.OptionUseANSICodes(true),
-			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false))
+	return &bar{o: o, what: what, isBytes: isBytes, last: time.Now()}
+}
+
+// draw makes the terminal's bar once its length is known: one that was made without stays a spinner.
+func (b *bar) draw(total int64) {
+	if b.bar != nil && b.total == total {
+		return
 	}
-	return b
+	b.total = total
+	b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.o.err), progressbar.OptionShowCount(),
+		progressbar.OptionShowBytes(b.isBytes), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetWidth(24), progressbar.OptionUseANSICodes(true), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false))
 }
 
 // at says that done of total (−1 while unknown) is finished; detail stands behind the description.
@@ -84,10 +91,8 @@ func (b *bar) at(done, total int64, detail string) {
 	}
 	switch {
 	case b.o.quiet:
-	case b.bar != nil:
-		if b.bar.GetMax64() != total {
-			b.bar.ChangeMax64(total)
-		}
+	case b.o.terminal:
+		b.draw(total)
 		b.bar.Describe(b.what + detail + b.left(done, total))
 		_ = b.bar.Set64(done)
 	case time.Since(b.last) >= plainEvery:
