@@ -103,8 +103,10 @@ func (l *LoRA) Inject(in *Injection) error {
 			return fmt.Errorf("module %q: %w", wordEmbeddings, err)
 		}
 	}
-	for _, lin := range linears {
-		if err := l.adapt(in, lin); err != nil {
+	starts := make([]factors, len(linears))
+	concurrently(len(linears), func(i int) { starts[i] = l.start(in, linears[i]) })
+	for i, lin := range linears {
+		if err := l.adapt(in, lin, starts[i]); err != nil {
 			return fmt.Errorf("module %q: %w", lin.Name, err)
 		}
 	}
@@ -125,19 +127,11 @@ func (l *LoRA) trainWhole(in *Injection, adapted []*models.Linear) error {
 	return nil
 }
 
-func (l *LoRA) adapt(in *Injection, lin *models.Linear) error {
-	if lin.Weight.DType != graph.Float {
-		return fmt.Errorf("its weight %q is %s: only float32 models can be trained; export the model in float32", lin.Weight.Name(), lin.Weight.DType)
+func (l *LoRA) adapt(in *Injection, lin *models.Linear, f factors) error {
+	if f.err != nil {
+		return f.err
 	}
-	r, scale, err := l.size(in.path(lin.Name), lin.In, lin.Out)
-	if err != nil {
-		return err
-	}
-	start := loraStarts[l.Init]
-	a, b, err := start.make(in.Rand(lin.Name), lin, r, scale)
-	if err != nil {
-		return err
-	}
+	start, r, scale, a, b := loraStarts[l.Init], f.r, f.scale, f.a, f.b
 	p := in.Patch(lin.Name)
 	u := update{scale: scale}
 	u.a = in.Trainable(p, "A", Trainable{Target: lin.Name, Role: roleLoraA, Init: start.a}, graph.TensorOf([]int64{int64(r), int64(lin.In)}, a))
@@ -164,6 +158,7 @@ func (l *LoRA) adapt(in *Injection, lin *models.Linear) error {
 	dropped := in.dropout(p, x, l.Dropout)
 	delta := u.apply(p, dropped)
 	if l.DoRA {
+		var err error
 		if delta, err = l.decompose(in, p, lin, u, dropped, delta); err != nil {
 			return err
 		}

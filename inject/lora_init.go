@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	goruntime "runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/models"
@@ -25,6 +28,40 @@ var loraStarts = map[string]loraStart{
 	"orthogonal": {a: "orthogonal", b: "orthogonal", make: startOrthogonal},
 	"pissa":      {a: "pissa", b: "pissa", make: startPiSSA, fromBase: true},
 	"olora":      {a: "olora", b: "olora", make: startOLoRA, fromBase: true},
+}
+
+// factors are what one module's update starts from.
+type factors struct {
+	r     int
+	scale float64
+	a, b  []float32 // [r, in], [out, r]
+	err   error
+}
+
+// start computes a module's factors; it reads the graph and changes nothing.
+func (l *LoRA) start(in *Injection, lin *models.Linear) (f factors) {
+	if lin.Weight.DType != graph.Float {
+		f.err = fmt.Errorf("its weight %q is %s: only float32 models can be trained; export the model in float32", lin.Weight.Name(), lin.Weight.DType)
+		return f
+	}
+	if f.r, f.scale, f.err = l.size(in.path(lin.Name), lin.In, lin.Out); f.err == nil {
+		f.a, f.b, f.err = loraStarts[l.Init].make(in.Rand(lin.Name), lin, f.r, f.scale)
+	}
+	return f
+}
+
+// concurrently calls do for 0…n−1 on all cores: decompositions of a large model's weights take seconds.
+func concurrently(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(n, goruntime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // startDefault: A Kaiming uniform with a=√5, which is U(−1/√in, 1/√in), and B zero.
