@@ -14,18 +14,24 @@ var bertBase = sync.OnceValues(func() (*graph.Graph, error) {
 	return models.BuildRandom(models.BERTBase(), 1, models.BuildOptions{})
 })
 
-// The numbers of trainable parameters on BERT-base, 109,482,240, that PEFT 0.21.2 and adapters 1.3.0 have, or that follow
-// from the sizes. inject/testdata/make_adapterhub.py and inject/format/testdata/make_peft.py print the libraries' own.
+// The numbers of trainable parameters on BERT-base, 109,482,240, that PEFT 0.21.2 and adapters 1.3.0 have
+// (testdata/adapterhub/counts.json), or that follow from the sizes.
 func TestParametersOfBERTBase(t *testing.T) {
 	g, err := bertBase()
 	if err != nil {
 		t.Fatal(err)
 	}
+	var hub map[string]int
+	readJSON(t, "testdata/adapterhub/counts.json", &hub)
 	for _, c := range []struct {
 		method   string
 		settings map[string]string
 		want     int
 	}{
+		{"adapter", map[string]string{"config": "seq_bn"}, hub["seq_bn"]},
+		{"adapter", map[string]string{"config": "double_seq_bn"}, hub["double_seq_bn"]},
+		{"adapter", map[string]string{"config": "par_bn"}, hub["par_bn"]},
+		{"adapter", map[string]string{"config": "scaled_par_bn"}, hub["scaled_par_bn"]},
 		{"adapter", map[string]string{"config": "pfeiffer"}, 894_528},
 		{"adapter", map[string]string{"config": "houlsby"}, 1_789_056},
 		{"adapter", map[string]string{"config": "houlsby", "reduction-factor": "12"}, 2_379_264}, // 64 wide, as in the paper
@@ -42,6 +48,7 @@ func TestParametersOfBERTBase(t *testing.T) {
 		{"lora", map[string]string{"target": "word_embeddings"}, 8 * (30_522 + 768)},
 		{"lora", map[string]string{"modules-to-save": "pooler"}, 294_912 + 590_592},
 		{"ia3", nil, 64_512},
+		{"ia3", map[string]string{"target": "key,value,intermediate.dense"}, 55_296}, // AdapterHub's
 		{"bitfit", nil, 102_144},
 		{"bitfit", map[string]string{"embedding-bias": "true"}, 102_912},
 		{"full", nil, 109_482_240},

@@ -103,6 +103,9 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(plan.Methods, func(a Applied) bool { return a.Name == name }) {
+			return nil, fmt.Errorf("inject: method %q is given twice: give it once, with settings for all modules", name)
+		}
 		in.method = name
 		if err := m.Inject(in); err != nil {
 			return nil, fmt.Errorf("inject: method %q: %w", name, err)

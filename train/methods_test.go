@@ -134,6 +134,8 @@ func TestGradientsOfVariantsAndCombinations(t *testing.T) {
 		{[]string{"full"}, map[string]string{"freeze-embeddings": "true", "freeze-layers": "0"}},
 		{[]string{"lora", "adapter"}, nil},
 		{[]string{"adapter", "bitfit"}, nil},
+		{[]string{"prefix", "adapter"}, map[string]string{"config": "par_bn"}}, // MAM
+		{[]string{"prefix", "adapter", "lora"}, nil},                           // UniPELT without gates
 		{[]string{"lora", "ia3", "bitfit", "adapter"}, map[string]string{"config": "houlsby"}},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
