@@ -1,0 +1,508 @@
+package inject_test
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/models/modelstest"
+)
+
+// hubPrompts is what make_adapterhub_prompt.py wrote.
+type hubPrompts struct {
+	Inputs map[string]modelstest.Array
+	Cases  map[string]struct {
+		Tensors map[string]modelstest.Array
+		Hidden  modelstest.Array
+	}
+	Counts map[string]int
+}
+
+func hubPrompted(t *testing.T) *hubPrompts {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "adapterhub_prompt.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hubPrompts{}
+	if err := json.Unmarshal(text, h); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func placed(tokens int, layout, combine, pool string) inject.Placement {
+	return inject.Placement{Tokens: tokens, Layout: layout, Combine: combine, Pool: pool}
+}
+
+// hubRoles are our roles' names in AdapterHub.
+var hubRoles = map[string]string{
+	"embedding": "self_prefix.wte.weight", "transform.0.weight": "self_prefix.control_trans.0.weight", "transform.0.bias": "self_prefix.control_trans.0.bias",
+	"transform.2.weight": "self_prefix.control_trans.2.weight", "transform.2.bias": "self_prefix.control_trans.2.bias",
+}
+
+// With AdapterHub's weights the text's hidden states are AdapterHub's, whose output has the virtual tokens' too.
+func TestVirtualTokensAreAdapterHubs(t *testing.T) {
+	const parity = 1e-4
+	h := hubPrompted(t)
+	flat := func(tokens int, leaveOut ...int) inject.Method {
+		return &inject.Prefix{Tokens: tokens, Layout: inject.LayoutAdapterHub, Init: "random", LeaveOut: leaveOut}
+	}
+	for name, c := range map[string]struct {
+		method inject.Method
+		role   string // AdapterHub's name of the table
+		text   []int  // rows of its output that are the text's
+	}{
+		"prefix":           {&inject.Prefix{Tokens: 3, Layout: inject.LayoutAdapterHub, Init: "random", Projection: true, Hidden: 6}, "", []int{0, 1, 2, 3, 4, 5}},
+		"prefix_flat":      {flat(2), "self_prefix.control_trans", []int{0, 1, 2, 3, 4, 5}},
+		"prefix_one_layer": {flat(2, 0), "self_prefix.control_trans", []int{0, 1, 2, 3, 4, 5}},
+		"prompt":           {&inject.Prompt{Placement: placed(3, inject.LayoutAdapterHub, inject.CombinePrefix, inject.PoolFirst), Init: "uniform"}, "prompt_embedding.weight", []int{3, 4, 5, 6, 7, 8}},
+		"prompt_after_bos": {&inject.Prompt{Placement: placed(3, inject.LayoutAdapterHub, inject.CombineAfterBOS, inject.PoolFirst), Init: "uniform"}, "prompt_embedding.weight", []int{0, 4, 5, 6, 7, 8}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, err := onnxfile.Load(filepath.Join("format", "testdata", "base", "encoder.onnx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			enc, err := models.Recognise(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hidden := enc.LastHidden.Name()
+			plan, err := inject.Inject(enc, []inject.Method{c.method}, inject.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := map[string]*graph.Tensor{}
+			for _, tr := range plan.Trainables {
+				key := hubRoles[tr.Role]
+				if key == "" {
+					key = c.role
+				}
+				a := h.Cases[name].Tensors[key]
+				a.Shape = tr.Shape // a flat prefix is one vector there
+				values[tr.Name] = a.Tensor(graph.Float)
+			}
+			if err := plan.SetValues(g, values); err != nil {
+				t.Fatal(err)
+			}
+			if len(plan.Trainables) != len(h.Cases[name].Tensors) {
+				t.Errorf("%d trainables; AdapterHub has %d", len(plan.Trainables), len(h.Cases[name].Tensors))
+			}
+			mustCheck(t, g)
+			want := rowsOf(h.Cases[name].Hidden, c.text)
+			if d := worst(t, g, h.Inputs, hidden, want); !(d <= parity) {
+				t.Errorf("hidden states differ from AdapterHub's by %.1e", d)
+			} else {
+				t.Logf("max |Δ| from AdapterHub %.1e", d)
+			}
+			if _, err := inject.Merge(g, plan); err != nil {
+				t.Fatal(err)
+			}
+			if d := worst(t, g, h.Inputs, hidden, want); !(d <= parity) {
+				t.Errorf("with constants hidden states differ from AdapterHub's by %.1e", d)
+			}
+		})
+	}
+}
+
+// rowsOf picks rows along the second axis.
+func rowsOf(a modelstest.Array, rows []int) modelstest.Array {
+	seq, width := int(a.Shape[1]), int(a.Shape[2])
+	out := modelstest.Array{Shape: []int64{a.Shape[0], int64(len(rows)), a.Shape[2]}}
+	for b := range int(a.Shape[0]) {
+		for _, r := range rows {
+			at := (b*seq + r) * width
+			out.Data = append(out.Data, a.Data[at:at+width]...)
+		}
+	}
+	return out
+}
+
+func worst(t *testing.T, g *graph.Graph, inputs map[string]modelstest.Array, name string, want modelstest.Array) float64 {
+	t.Helper()
+	p, err := refeval.New(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds := map[string]*graph.Tensor{}
+	for name, a := range inputs {
+		feeds[name] = a.Tensor(graph.Int64)
+	}
+	res, err := p.Run(context.Background(), feeds, []string{name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := res[0].Float64s()
+	if err != nil || !slices.Equal(res[0].Dims, want.Shape) {
+		t.Fatalf("%s is %v, want %v: %v", name, res[0].Dims, want.Shape, err)
+	}
+	out := 0.0
+	for i, v := range want.Data {
+		out = max(out, math.Abs(got[i]-v))
+	}
+	return out
+}
+
+// Each placement on every exporter form: the output keeps the text's shape, trained values matter, and constants compute the
+// same.
+func TestPlacementsOnEveryExporterForm(t *testing.T) {
+	for name, make := range map[string]func() inject.Method{
+		"adapterhub": func() inject.Method {
+			return &inject.Prompt{Placement: placed(4, inject.LayoutAdapterHub, inject.CombinePrefix, inject.PoolFirst), Init: "uniform"}
+		},
+		"after bos": func() inject.Method {
+			return &inject.Prompt{Placement: placed(4, inject.LayoutAdapterHub, inject.CombineAfterBOS, inject.PoolCLS), Init: "random"}
+		},
+		"peft, cls": func() inject.Method {
+			return &inject.Prompt{Placement: placed(4, inject.LayoutPEFT, inject.CombinePrefix, inject.PoolCLS), Init: "embedding-std"}
+		},
+		"p-tuning": func() inject.Method {
+			return &inject.PTuning{Placement: placed(4, inject.LayoutAdapterHub, inject.CombinePrefix, inject.PoolCLS), Hidden: 3}
+		},
+		"prefix, hub": func() inject.Method {
+			return &inject.Prefix{Tokens: 4, Layout: inject.LayoutAdapterHub, Init: "random", Projection: true, Hidden: 3}
+		},
+		"prefix, layer": func() inject.Method { return &inject.Prefix{Tokens: 4, Layout: inject.LayoutPEFT, Init: "random"} },
+	} {
+		for _, f := range modelstest.Encoders(t) {
+			t.Run(name+"/"+f.Name, func(t *testing.T) {
+				g := f.Load(t)
+				enc, err := models.Recognise(g)
+				if err != nil {
+					t.Fatal(err)
+				}
+				hidden := enc.LastHidden.Name()
+				before := hashes(t, g)
+				shape := outputs(t, f, g, []string{hidden})[hidden].Dims
+				for _, head := range []inject.HeadKind{inject.HeadAuto, inject.HeadCLS, inject.HeadMean} {
+					g := g.Clone()
+					enc, err := models.Recognise(g)
+					if err != nil {
+						t.Fatal(err)
+					}
+					plan, err := inject.Inject(enc, []inject.Method{make()}, inject.Options{Task: inject.Task{Type: "regression"}, Head: head, Seed: 3})
+					if err != nil {
+						t.Fatal(err)
+					}
+					mustCheck(t, g)
+					start := outputs(t, f, g, []string{hidden, plan.Logits})
+					if g.Value(hidden).IsOutput() && !slices.Equal(start[hidden].Dims, shape) {
+						t.Errorf("%s is %v, before %v", hidden, start[hidden].Dims, shape)
+					}
+					move(t, g, plan)
+					trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
+					if graphtest.Differ(trained, start[plan.Logits], 0, 1e-4) == nil {
+						t.Error("other parameters don't change the logits")
+					}
+					sameHashes(t, before, hashes(t, g))
+					unmerged, err := inject.Merge(g, plan)
+					if err != nil || len(unmerged) != 1 {
+						t.Fatal(unmerged, err)
+					}
+					mustCheck(t, g)
+					graphtest.Close(t, outputs(t, f, g, []string{plan.Logits})[plan.Logits], trained, 1e-5, 1e-5)
+					for _, v := range g.Initializers() {
+						if strings.Contains(v.Name(), "prompt_encoder/embedding") || strings.Contains(v.Name(), ".weight") && strings.HasPrefix(v.Name(), "peft/p") {
+							t.Errorf("%q is left of the MLP", v.Name())
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// What a head reads: the first virtual token or [CLS], which differ, and the mean of the text's tokens alone.
+func TestPoolsTheTokenItIsTold(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_gemm")
+	pooled := map[string]*graph.Tensor{}
+	for _, pool := range []string{inject.PoolFirst, inject.PoolCLS} {
+		g := f.Load(t)
+		enc, err := models.Recognise(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hidden, name := enc.LastHidden.Name(), enc.Pooled.Name()
+		m := &inject.Prompt{Placement: placed(2, inject.LayoutPEFT, inject.CombinePrefix, pool), Init: "random"}
+		plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{Task: inject.Task{Type: "regression"}, Head: inject.HeadCLS, Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := outputs(t, f, g, []string{hidden, name, plan.Logits})
+		pooled[pool] = out[name]
+		w, err := plan.Values(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weight, err := w[plan.Find("head", "classifier", "weight").Name].Float64s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _ := out[hidden].Float64s()
+		logits, _ := out[plan.Logits].Float64s()
+		sum := 0.0
+		for i, x := range weight {
+			sum += x * h[i]
+		}
+		if reads := math.Abs(sum-logits[0]) < 1e-9; reads != (pool == inject.PoolCLS) {
+			t.Errorf("--pool %s: the head reads [CLS]: %v", pool, reads)
+		}
+	}
+	if graphtest.Differ(pooled[inject.PoolFirst], pooled[inject.PoolCLS], 0, 1e-3) == nil {
+		t.Error("the pooler reads the same token whatever --pool says")
+	}
+}
+
+// The order in which methods are given doesn't matter, and what lengthens sequences works together with the rest.
+func TestVirtualTokensWithOtherMethods(t *testing.T) {
+	for _, f := range modelstest.Encoders(t) {
+		t.Run(f.Name, func(t *testing.T) {
+			var first *graph.Tensor
+			for _, names := range [][]string{{"lora", "prefix", "prompt", "adapter"}, {"prompt", "adapter", "prefix", "lora"}} {
+				g := f.Load(t)
+				enc, err := models.Recognise(g)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var ms []inject.Method
+				for _, n := range names {
+					m, err := inject.New(n)
+					if err != nil {
+						t.Fatal(err)
+					}
+					switch x := m.(type) {
+					case *inject.LoRA:
+						x.Init, x.Modules = "random", inject.ParseNames("all-linear")
+					case *inject.Prefix:
+						x.Tokens = 2
+					case *inject.Prompt:
+						x.Tokens = 3
+					}
+					ms = append(ms, m)
+				}
+				positions := enc.Info().Positions
+				plan, err := inject.Inject(enc, ms, inject.Options{Task: inject.Task{Type: "regression"}, Seed: 9})
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustCheck(t, g)
+				if plan.Encoder.Positions != positions-5 {
+					t.Errorf("%d positions are left of %d", plan.Encoder.Positions, positions)
+				}
+				got := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
+				if first == nil {
+					first = got
+				}
+				graphtest.Close(t, got, first, 0, 1e-12)
+				if _, err := inject.Merge(g, plan); err != nil {
+					t.Fatal(err)
+				}
+				graphtest.Close(t, outputs(t, f, g, []string{plan.Logits})[plan.Logits], first, 1e-5, 1e-5)
+			}
+		})
+	}
+}
+
+func TestPromptStarts(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
+	table := func(m *inject.Prompt) (x []float32, words []float32) {
+		g := f.Load(t)
+		enc, err := models.Recognise(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words, err = graph.Data[float32](enc.Embeddings.Word.Init())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := plan.Values(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err = graph.Data[float32](values[plan.Trainables[0].Name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x, words
+	}
+	std := func(xs []float32) float64 {
+		sum := 0.0
+		for _, x := range xs {
+			sum += float64(x) * float64(x)
+		}
+		return math.Sqrt(sum / float64(len(xs)))
+	}
+	of := func(init string, ids ...int) *inject.Prompt {
+		return &inject.Prompt{Placement: placed(20, inject.LayoutPEFT, inject.CombinePrefix, inject.PoolFirst), Init: init, IDs: ids}
+	}
+	x, words := table(of("text", 5, 9, 7))
+	for i := range 20 {
+		id := []int{5, 9, 7}[i%3]
+		if !slices.Equal(x[i*16:(i+1)*16], words[id*16:(id+1)*16]) {
+			t.Errorf("virtual token %d is not the embedding of token %d", i, id)
+		}
+	}
+	x, _ = table(of("vocab"))
+	for i := range 20 {
+		row := x[i*16 : (i+1)*16]
+		found := false
+		for at := 0; at < len(words); at += 16 {
+			found = found || slices.Equal(row, words[at:at+16])
+		}
+		if !found {
+			t.Errorf("virtual token %d is no token's embedding", i)
+		}
+	}
+	for init, want := range map[string]float64{"random": 1, "embedding-std": std(words), "uniform": 0.5 / math.Sqrt(3)} {
+		if x, _ := table(of(init)); math.Abs(std(x)/want-1) > 0.15 {
+			t.Errorf("--init %s: standard deviation %v, want about %v", init, std(x), want)
+		}
+	}
+	m := of("text")
+	m.Text = "a text"
+	if m.StartText() != "a text" {
+		t.Errorf("wants %q from a tokenizer", m.StartText())
+	}
+	if m.StartFrom([]int{1}); m.StartText() != "" {
+		t.Error("wants the tokens that it has")
+	}
+}
+
+// set returns a method with settings as "flag=text flag=text".
+func set(t *testing.T, method, settings string) inject.Method {
+	t.Helper()
+	m, err := inject.New(method)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range strings.Fields(settings) {
+		flag, text, _ := strings.Cut(s, "=")
+		if ok, err := inject.Set(m, flag, text); !ok || err != nil {
+			t.Fatal(s, ok, err)
+		}
+	}
+	return m
+}
+
+func TestVirtualTokenSettings(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa") // 32 positions
+	for _, c := range []struct{ method, settings, err string }{
+		{"prefix", "num-virtual-tokens=0", "at least 1"},
+		{"prefix", "num-virtual-tokens=32", "none would be left"},
+		{"prefix", "num-virtual-tokens=32 layout=adapterhub", ""},
+		{"prefix", "layout=peft2", "must be peft or adapterhub"},
+		{"prefix", "init=one", "random or zero"},
+		{"prefix", "init=zero prefix-projection=true", "doesn't start at zero"},
+		{"prefix", "init=zero", ""},
+		{"prefix", "encoder-hidden-size=-1", "not be negative"},
+		{"prefix", "skip-layers=0,1", "no layer is left"},
+		{"prefix", "skip-layers=2", "layers 0 to 1"},
+		{"p-tuning-v2", "num-virtual-tokens=3", ""},
+		{"prompt", "num-virtual-tokens=0", "at least 1"},
+		{"prompt", "num-virtual-tokens=32", "none would be left"},
+		{"prompt", "num-virtual-tokens=40 layout=adapterhub", ""},
+		{"prompt", "combine=prefix_after_bos", "needs --layout adapterhub"},
+		{"prompt", "combine=middle", "must be prefix or"},
+		{"prompt", "pool=last", "must be first or cls"},
+		{"prompt", "init=ones", "must be random"},
+		{"prompt", "init=text", "needs --init-text"},
+		{"prompt", "init=text init-ids=70", "outside the vocabulary of 60"},
+		{"p-tuning", "encoder-hidden-size=-1", "not be negative"},
+		{"p-tuning", "num-virtual-tokens=0", "at least 1"},
+	} {
+		m := set(t, c.method, c.settings)
+		enc, err := models.Recognise(f.Load(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = inject.Inject(enc, []inject.Method{m}, inject.Options{})
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s %s: got %v, want %q", c.method, c.settings, err, c.err)
+		}
+	}
+}
+
+// A file that was exported for one length can't get a longer sequence; keys and values can grow.
+func TestFixedLengthIsRefusedForPrompts(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
+	for name, want := range map[string]string{"prompt": "exactly 7 tokens", "prefix": ""} {
+		g := f.Load(t)
+		enc, err := models.Recognise(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		enc.InputIDs.Shape = graph.ShapeOf(2, 7)
+		m, err := inject.New(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = inject.Inject(enc, []inject.Method{m}, inject.Options{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+	}
+}
+
+func TestAliases(t *testing.T) {
+	if got := inject.Aliases("prefix"); !slices.Equal(got, []string{"p-tuning-v2"}) {
+		t.Errorf("aliases of prefix: %v", got)
+	}
+	for _, name := range inject.Aliases("") {
+		if _, err := inject.New(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if slices.Contains(inject.Names(), name) {
+			t.Errorf("%s is a method and an alias", name)
+		}
+	}
+}
+
+// The number of parameters of BERT-base's size is that of the formulas, and AdapterHub's.
+func TestVirtualTokenCounts(t *testing.T) {
+	g, err := bertBase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := hubPrompted(t).Counts
+	for _, c := range []struct {
+		method, settings string
+		want             int
+	}{
+		{"prompt", "num-virtual-tokens=20", 15_360},
+		{"prompt", "num-virtual-tokens=10 layout=adapterhub", counts["prompt"]},
+		{"prefix", "num-virtual-tokens=20", 368_640},
+		{"prefix", "num-virtual-tokens=30", 552_960},
+		{"prefix", "num-virtual-tokens=30 layout=adapterhub", counts["prefix_flat"]},
+		{"prefix", "num-virtual-tokens=20 prefix-projection=true encoder-hidden-size=768", 14_780_160},
+		{"prefix", "num-virtual-tokens=30 prefix-projection=true layout=adapterhub", counts["prefix"]},
+		{"p-tuning", "num-virtual-tokens=20 encoder-hidden-size=768", 20*768 + 3*(768*768+768)},
+	} {
+		m := set(t, c.method, c.settings)
+		enc, err := models.Recognise(g.Clone())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{})
+		if err != nil {
+			t.Errorf("%s %s: %v", c.method, c.settings, err)
+		} else if n := plan.Parameters(); n != c.want {
+			t.Errorf("%s %s: %d parameters, want %d", c.method, c.settings, n, c.want)
+		}
+	}
+}
