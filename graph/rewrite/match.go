@@ -159,7 +159,28 @@ func (p *pass) replaceAll(outs []*graph.Value, cluster []*graph.Node, build func
 			}
 		}
 	}
+	p.distinguish(patch.Nodes())
 	return nil
+}
+
+// distinguish gives new nodes names that no other node has, which onnxruntime insists on: a value that took a cluster's name
+// left its own, and its node's, to the next cluster of the same scope.
+func (p *pass) distinguish(nodes []*graph.Node) {
+	taken := map[string]int{}
+	for _, n := range p.g.Nodes() {
+		taken[n.Name]++
+	}
+	for _, n := range nodes {
+		name := n.Name
+		for i := 1; taken[n.Name] > 1; i++ {
+			next := fmt.Sprintf("%s_%d", name, i)
+			if taken[next] == 0 {
+				taken[n.Name]--
+				n.Name = next
+				taken[next]++
+			}
+		}
+	}
 }
 
 // removeAll removes nodes that nothing but each other reads.
