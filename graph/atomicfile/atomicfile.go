@@ -3,8 +3,10 @@ package atomicfile
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -25,7 +27,11 @@ func Write(path string, write func(io.Writer) error) error {
 func WriteFile(path string, write func(*os.File) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return fmt.Errorf("atomicfile: %w", err)
+		var reason *fs.PathError
+		if errors.As(err, &reason) {
+			err = reason.Err // it names a temporary file
+		}
+		return fmt.Errorf("atomicfile: create %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -34,7 +40,7 @@ func WriteFile(path string, write func(*os.File) error) (err error) {
 		}
 	}()
 	if err := write(f); err != nil {
-		return fmt.Errorf("atomicfile: %s: %w", path, err)
+		return fmt.Errorf("atomicfile: %s: %w", path, withoutTemporary(err, f.Name()))
 	}
 	if err := f.Chmod(0o644); err != nil {
 		return fmt.Errorf("atomicfile: %s: %w", path, err)
@@ -49,6 +55,15 @@ func WriteFile(path string, write func(*os.File) error) (err error) {
 		return fmt.Errorf("atomicfile: %w", err)
 	}
 	return nil
+}
+
+// withoutTemporary takes the temporary file's name, which says nothing to a user, off an error of writing to it.
+func withoutTemporary(err error, name string) error {
+	var reason *fs.PathError
+	if errors.As(err, &reason) && reason.Path == name {
+		return reason.Err
+	}
+	return err
 }
 
 // WriteBytes writes data as a whole file.

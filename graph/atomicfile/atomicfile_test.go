@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -32,5 +33,20 @@ func TestFailureLeavesTheOldFileAndNothingElse(t *testing.T) {
 	}
 	if err := WriteBytes(filepath.Join(dir, "none", "f"), nil); err == nil {
 		t.Error("wrote into a folder that does not exist")
+	}
+}
+
+// Errors name the file that was asked for: the temporary one is gone by the time they are read.
+func TestErrorsNameTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write := func(f *os.File) error {
+		_ = f.Close()
+		_, err := f.Write([]byte("x"))
+		return err
+	}
+	for _, err := range []error{WriteFile(path, write), WriteBytes(filepath.Join(path, "none", "f"), nil)} {
+		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), ".tmp") {
+			t.Errorf("%v", err)
+		}
 	}
 }
