@@ -73,6 +73,8 @@ func (r *reader) dataset(set *data.Set, task inject.Task) (*data.Dataset, error)
 	if err != nil {
 		return nil, err
 	}
-	d.Labels, err = classes.IDs(set)
-	return d, err
+	if d.Labels, err = classes.IDs(set); err != nil {
+		return nil, hintedError{err, "correct the row, or name its label too when the model is injected, with --labels"}
+	}
+	return d, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/peftgraph/peftgraph/train"
@@ -72,12 +73,12 @@ func exitStatus(err error, stderr io.Writer) int {
 // packages matches the names of packages that errors carry, which tell a programmer where they come from and a user nothing.
 var packages = regexp.MustCompile(`(^|: )(?:(?:atomicfile|autodiff|crosscheck|data|format|fetch|inject|mapfile|models|onnxfile|optim|pull|refeval|rewrite|runtime|safetensors|shape|train): )+`)
 
-// message is an error's text as a user reads it.
+// message is an error's text as a user reads it, on one line.
 func message(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return packages.ReplaceAllString(err.Error(), "$1")
+	return strings.ReplaceAll(packages.ReplaceAllString(err.Error(), "$1"), "\n", "; ")
 }
 
 // hint returns what an error says to try, or what usually helps.
@@ -90,6 +91,8 @@ func hint(err error) string {
 		return "free some space, or write to another disk; nothing half-written was left"
 	case errors.Is(err, fs.ErrPermission):
 		return "check the permissions, or choose another folder"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path"
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -83,7 +84,12 @@ func runExport(c *cli.Context, o *console, dir string) error {
 	if c.Bool("reference") {
 		opt.Weights = onnxfile.Reference
 	}
-	if err := saveModel(g, out, opt); err != nil {
+	err = saveModel(g, out, opt)
+	var outside *onnxfile.OutsideError
+	if errors.As(err, &outside) {
+		return hintedError{err, "write the output into the base's folder, or leave --reference away for one whole file"}
+	}
+	if err != nil {
 		return err
 	}
 	if err := l.prove(c, o, d, &res); err != nil {

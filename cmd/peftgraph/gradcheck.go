@@ -59,7 +59,7 @@ func runGradcheck(c *cli.Context, o *console, path string) error {
 	}
 	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	feeds, err := gradcheckFeeds(c, s, g)
 	if err != nil {

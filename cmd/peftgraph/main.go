@@ -71,7 +71,9 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 
 // finish gives a command, and its own, what all share.
 func finish(cmd *cli.Command) {
-	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usageError{err.Error()} }
+	cmd.OnUsageError = func(c *cli.Context, err error, _ bool) error {
+		return hintedError{usageError{err.Error()}, "peftgraph " + c.Command.FullName() + " --help"}
+	}
 	cmd.HideHelpCommand = true
 	for _, sub := range cmd.Subcommands {
 		finish(sub)

@@ -39,7 +39,7 @@ func runScripts(t *testing.T, dir, library string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "fails": cmdFails, "json": cmdJSON, "interrupt": cmdInterrupt, "cut": cmdCut, "edit": cmdEdit,
-			"samebase": cmdSameBase, "poison": cmdPoison, "zero": cmdZero,
+			"samebase": cmdSameBase, "poison": cmdPoison, "zero": cmdZero, "spoil": cmdSpoil,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond != "root" {

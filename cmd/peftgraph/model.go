@@ -19,7 +19,7 @@ import (
 // onePath returns the command's only positional argument.
 func onePath(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 {
-		return "", usagef("%s: want one %s, got %d arguments; see peftgraph %s --help", c.Command.Name, what, c.NArg(), c.Command.Name)
+		return "", hintedError{usagef("%s: want one %s, got %d arguments", c.Command.Name, what, c.NArg()), "peftgraph " + c.Command.Name + " --help"}
 	}
 	return c.Args().First(), nil
 }
@@ -45,7 +45,7 @@ func loadModel(path string) (*graph.Graph, *inject.Plan, error) {
 func recognise(path string, g *graph.Graph) (*models.Encoder, error) {
 	enc, err := models.Recognise(g)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, hintedError{fmt.Errorf("%s: %w", path, err), "an encoder of the BERT family in float32, as PyTorch's exporters or Optimum write it"}
 	}
 	return enc, nil
 }

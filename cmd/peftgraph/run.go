@@ -51,7 +51,8 @@ func reinject(g *graph.Graph, p *inject.Plan, path string) (*inject.Plan, error)
 		return nil, err
 	}
 	if fingerprint != p.Base {
-		return nil, fmt.Errorf("%s: another model than the one the adapter was trained on (fingerprint %.12s, want %.12s)", path, fingerprint, p.Base)
+		return nil, hintedError{fmt.Errorf("%s: another model than the one the adapter was trained on (fingerprint %.12s, want %.12s)", path, fingerprint, p.Base),
+			"name the model it was trained on with --model"}
 	}
 	enc, err := recognise(path, g)
 	if err != nil {
@@ -76,7 +77,7 @@ func trainedModel(run *train.Run, path string) (*graph.Graph, error) {
 	}
 	values, err := run.Adapter()
 	if err != nil {
-		return nil, err
+		return nil, hintedError{err, "if the adapter is damaged or lost, restore it from a copy or train again into another folder"}
 	}
 	return g, run.Plan.SetValues(g, values)
 }

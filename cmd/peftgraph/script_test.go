@@ -63,7 +63,7 @@ var complaintForm = regexp.MustCompile(`(?:^|\n)(peftgraph: [^\n]+\n(?:  try: [^
 // lastWords returns the error that stderr ends in, "" where its form is another or it has a package's name.
 func lastWords(stderr string) string {
 	m := complaintForm.FindStringSubmatch(stderr)
-	if m == nil || strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "internal error") || message(fmt.Errorf("%s", m[1])) != m[1] {
+	if m == nil || strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "internal error") || packages.MatchString(strings.TrimPrefix(m[1], "peftgraph: ")) {
 		return ""
 	}
 	return m[1]
@@ -252,4 +252,18 @@ func cmdZero(ts *testscript.TestScript, neg bool, args []string) {
 	if n == 0 {
 		ts.Fatalf("no lora_B in %s", args[0])
 	}
+}
+
+// cmdSpoil puts an operator between an injected model's head and its logits: spoil IN OUT OP.
+func cmdSpoil(ts *testscript.TestScript, neg bool, args []string) {
+	g, err := onnxfile.Load(ts.MkAbs(args[0]))
+	ts.Check(err)
+	last := g.Value(inject.LogitsName).Producer()
+	b := g.Build("spoil")
+	spoilt := b.Op(args[2], last.Input(0))
+	ts.Check(b.Err())
+	last.SetInput(0, b.Typed(spoilt, last.Input(0).DType, last.Input(0).Shape))
+	g.Opsets[""] = 18
+	ts.Check(g.Sort())
+	ts.Check(onnxfile.Save(g, ts.MkAbs(args[1]), onnxfile.Options{Weights: onnxfile.Reference}))
 }

@@ -164,7 +164,7 @@ func (j *job) finish(o *console, s train.State, t *train.Trainer) error {
 func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.Trainer, func(), error) {
 	step, err := train.NewStepGraph(j.graph, j.run.Plan, autodiff.Options{FusedMatMul: c.Bool("fused-matmul")})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s: %w", j.run.ModelAt, err)
 	}
 	t := &train.Trainer{Settings: j.run.Settings, Step: step, Train: j.train, Eval: j.eval}
 	j.announce(o, t)
