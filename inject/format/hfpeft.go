@@ -23,6 +23,7 @@ const HFPEFT = "hf-peft"
 const (
 	hfConfigFile = "adapter_config.json"
 	hfTensorFile = "adapter_model.safetensors"
+	hfPickleFile = "adapter_model.bin" // read only
 	hfPrefix     = "base_model.model."
 )
 
@@ -209,16 +210,11 @@ func loadHF(dir string) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("format: %s: %w", path, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "adapter_model.bin")); err == nil {
-		if _, err := os.Stat(filepath.Join(dir, hfTensorFile)); err != nil {
-			return nil, fmt.Errorf("format: %s: holds adapter_model.bin, a pickle; save it with safe_serialization=True", dir)
-		}
-	}
-	tensors, err := safetensors.Open(filepath.Join(dir, hfTensorFile))
+	tensors, err := openTensors(dir, hfTensorFile, hfPickleFile)
 	if err != nil {
-		return nil, fmt.Errorf("format: %w", err)
+		return nil, err
 	}
-	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: tensors.Tensors, Key: hfKey(m), Part: hfPart, Head: inject.HeadAuto}
+	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: tensors, Key: hfKey(m), Part: hfPart, Head: inject.HeadAuto}
 	if err := a.dropTwins(); err != nil {
 		return nil, err
 	}

@@ -266,7 +266,6 @@ func TestPEFTRefusals(t *testing.T) {
 	for name, want := range map[string]string{
 		"pissa":       "path_initial_model_for_weight_conversion",
 		"olora":       "path_initial_model_for_weight_conversion",
-		"lora_pickle": "adapter_model.bin",
 	} {
 		_, _, err := fixtureOf(t, name).onto(t, filepath.Join("testdata", name))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {

@@ -1,0 +1,130 @@
+package format
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"github.com/peftgraph/peftgraph/inject"
+)
+
+// An AdapterHub head is a chain of dropouts, linear maps and activations, whose keys number all three: with one layer the
+// classifier is 1, with two the first map is 1, tanh is 2 and the classifier 4. Two layers on the first token are what BERT's
+// pooler and classifier are, so that is how they are injected.
+const (
+	hubFirstMap  = "1"
+	hubSecondMap = "4"
+)
+
+func hubHeadKey(p *inject.Plan, t inject.Trainable, name string) string {
+	at := hubFirstMap
+	if t.Target == "classifier" && p.Find("head", "pooler.dense", "weight") != nil {
+		at = hubSecondMap
+	}
+	return "heads." + name + "." + at + "." + t.Role
+}
+
+// readHubHead reads the head, if the folder has one, and returns its name.
+func (a *Adapter) readHubHead() (string, error) {
+	path := filepath.Join(a.Path, hubHeadConfigFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	c, err := readConfig(path)
+	if err != nil {
+		return "", err
+	}
+	name := hubName
+	if err := read(c, "name", &name); err != nil {
+		return "", fmt.Errorf("format: %s: %w", path, err)
+	}
+	head := hubHead{Layers: 1, Bias: true}
+	if err := read(c, "config", &head); err != nil {
+		return "", fmt.Errorf("format: %s: %w", path, err)
+	}
+	if a.Task, a.Head, err = head.task(); err != nil {
+		return "", fmt.Errorf("format: %s: %w", path, err)
+	}
+	tensors, err := openTensors(a.Path, hubHeadTensorFile, hubHeadPickleFile)
+	if err != nil {
+		return "", err
+	}
+	maps.Copy(a.Tensors, tensors)
+	return name, nil
+}
+
+// hubHead is the configuration of a prediction head.
+type hubHead struct {
+	Type       string         `json:"head_type"`
+	Labels     int            `json:"num_labels"`
+	Layers     int            `json:"layers"`
+	Activation *string        `json:"activation_function"`
+	LabelIDs   map[string]int `json:"label2id"`
+	Pooler     bool           `json:"use_pooler"`
+	Bias       bool           `json:"bias"`
+	Dropout    *float64       `json:"dropout_prob"`
+}
+
+// task returns what the head is for and what it reads.
+func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
+	none := inject.Task{}
+	switch {
+	case h.Type != "classification":
+		return none, "", fmt.Errorf("head_type %q is not supported; classification is", h.Type)
+	case !h.Bias:
+		return none, "", errors.New("bias is false: a classifier without one is not supported")
+	case h.Layers == 2 && (h.Activation == nil || *h.Activation != "tanh"):
+		return none, "", errors.New("activation_function of a head with two layers must be tanh")
+	case h.Layers < 1 || h.Layers > 2 || h.Layers == 2 && h.Pooler:
+		return none, "", fmt.Errorf("layers is %d with use_pooler %v: want 1, or 2 without the pooler", h.Layers, h.Pooler)
+	case h.Labels < 1 || h.Labels > 1<<20:
+		return none, "", fmt.Errorf("num_labels is %d", h.Labels)
+	}
+	kind := inject.HeadCLS
+	if h.Pooler {
+		kind = inject.HeadPooler
+	} else if h.Layers == 2 {
+		kind = inject.HeadNewPooler
+	}
+	if h.Labels == 1 {
+		return inject.Task{Type: "regression"}, kind, nil
+	}
+	task := inject.Task{Type: "classification", Labels: make([]string, h.Labels)}
+	for i := range task.Labels {
+		task.Labels[i] = fmt.Sprintf("LABEL_%d", i)
+	}
+	for label, i := range h.LabelIDs {
+		if i < 0 || i >= h.Labels {
+			return none, "", fmt.Errorf("label2id: %q is class %d of %d", label, i, h.Labels)
+		}
+		task.Labels[i] = label
+	}
+	return task, kind, nil
+}
+
+// hubHeadConfig is the inverse of task.
+func hubHeadConfig(p *inject.Plan) (hubHead, error) {
+	tanh := "tanh"
+	h := hubHead{Type: "classification", Labels: p.Task.Outputs(), Layers: 1, Activation: &tanh, Bias: true}
+	switch kind := p.Head.Kind; {
+	case kind == inject.HeadNewPooler:
+		h.Layers = 2
+	case kind == inject.HeadPooler, kind == inject.HeadExisting && p.Encoder.Family == "bert":
+		h.Pooler = true
+	case kind != inject.HeadCLS:
+		return h, fmt.Errorf("format: AdapterHub has no head of the kind %q for %s: it reads the first token or the pooler", kind, p.Encoder.Family)
+	}
+	if len(p.Task.Labels) > 0 {
+		h.LabelIDs = map[string]int{}
+		for i, label := range p.Task.Labels {
+			h.LabelIDs[label] = i
+		}
+	}
+	if p.Head.Dropout > 0 {
+		h.Dropout = &p.Head.Dropout
+	}
+	return h, nil
+}
