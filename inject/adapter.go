@@ -43,11 +43,11 @@ const (
 
 // A bottleneck is one of AdapterHub's configurations of class BnConfig.
 type bottleneck struct {
-	attention bool // mh_adapter: one after the attention too
-	normFirst bool // original_ln_before: h = LayerNorm(sublayer + residual), the same LayerNorm as after the adapter
-	parallel  bool // is_parallel: h is the sublayer's input
-	factor    float64
-	act, init string
+	attention bool    // mh_adapter: one after the attention too
+	normFirst bool    // original_ln_before: h = LayerNorm(sublayer + residual), the same LayerNorm as after the adapter
+	parallel  bool    // is_parallel: h is the sublayer's input
+	factor    float64 // reduction_factor
+	act, init string  // non_linearity, init_weights
 	scaling   string
 }
 
@@ -63,13 +63,15 @@ var legacyConfigs = map[string]string{
 	"pfeiffer": "seq_bn", "houlsby": "double_seq_bn", "parallel": "par_bn", "scaled_parallel": "scaled_par_bn",
 }
 
+// name returns AdapterHub's present name of the configuration.
+func (a *Adapter) name() string {
+	name := strings.ToLower(a.Config)
+	return cmp.Or(legacyConfigs[name], name)
+}
+
 // resolve returns the named configuration with the overrides in place.
 func (a *Adapter) resolve() (bottleneck, error) {
-	name := strings.ToLower(a.Config)
-	if now := legacyConfigs[name]; now != "" {
-		name = now
-	}
-	b, ok := bottlenecks[name]
+	b, ok := bottlenecks[a.name()]
 	if !ok {
 		return b, fmt.Errorf("--config %q: must be seq_bn (pfeiffer), double_seq_bn (houlsby), par_bn (parallel) or scaled_par_bn (scaled_parallel)", a.Config)
 	}
@@ -97,11 +99,15 @@ func (a *Adapter) ChangesAtStart() string {
 	return ""
 }
 
-// Inject adds a bottleneck to every layer that isn't left out.
+// Inject adds a bottleneck to every layer that isn't left out. It fills in the settings that the configuration decides.
 func (a *Adapter) Inject(in *Injection) error {
 	b, err := a.resolve()
 	if err != nil {
 		return err
+	}
+	a.Config, a.NonLinearity, a.Init, a.Scaling = a.name(), b.act, b.init, b.scaling
+	if len(a.ReductionFactor) == 0 {
+		a.ReductionFactor = Factors{defaultFactor: b.factor}
 	}
 	if err := checkLayers("--skip-layers", a.LeaveOut, len(in.Encoder.Layers)); err != nil {
 		return err
@@ -140,7 +146,7 @@ func (a *Adapter) adapt(in *Injection, b bottleneck, i int) error {
 	if err := trainableFloat(l.Dense.Weight); err != nil {
 		return err
 	}
-	width, err := a.ReductionFactor.width(i, in.Encoder.Hidden, b.factor)
+	width, err := a.ReductionFactor.width(i, in.Encoder.Hidden)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -244,9 +245,21 @@ func TestAdapterSettings(t *testing.T) {
 		if !slices.Equal(widths, c.widths) {
 			t.Errorf("%v: bottlenecks of %v, want %v", c.settings, widths, c.widths)
 		}
-		if again, err := plan.Method("adapter"); err != nil || again.(*inject.Adapter).ReductionFactor.String() != a.(*inject.Adapter).ReductionFactor.String() {
-			t.Errorf("%v: the plan gives back %+v, %v", c.settings, again, err)
+		if again, err := plan.Method("adapter"); err != nil || !reflect.DeepEqual(again, a) {
+			t.Errorf("%v: the plan gives back %+v, want %+v: %v", c.settings, again, a, err)
 		}
+	}
+}
+
+// The plan says what the configuration decided, under its present name.
+func TestPlanHoldsTheWholeConfiguration(t *testing.T) {
+	plan, err := injectOne(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa").Load(t), &inject.Adapter{Config: "Houlsby", NonLinearity: "gelu"}, inject.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"adapter_config":"double_seq_bn","reduction_factor":16,"non_linearity":"gelu","init_weights":"bert","scaling":"1"}`
+	if got := string(plan.Methods[0].Settings); got != want {
+		t.Errorf("settings %s, want %s", got, want)
 	}
 }
 

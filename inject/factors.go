@@ -82,17 +82,14 @@ func (f Factors) check() error {
 	return nil
 }
 
-// width returns hidden // factor for a layer, at least 1 and floored as Python's // does; without any factors it uses def.
-func (f Factors) width(layer, hidden int, def float64) (int, error) {
+// width returns hidden // factor for a layer, at least 1 and floored as Python's // does.
+func (f Factors) width(layer, hidden int) (int, error) {
 	x, ok := f[strconv.Itoa(layer)]
 	if !ok {
 		x, ok = f[defaultFactor]
 	}
 	if !ok {
-		if len(f) > 0 {
-			return 0, fmt.Errorf("--reduction-factor has neither this layer nor default")
-		}
-		x = def
+		return 0, fmt.Errorf("--reduction-factor has neither this layer nor default")
 	}
 	const widest = 1 << 16
 	h := float64(hidden)
