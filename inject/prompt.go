@@ -23,13 +23,19 @@ type Prompt struct {
 	IDs  []int  `json:"init_ids,omitempty" flag:"init-ids" usage:"the same as token ids, where there is no tokenizer"`
 }
 
+// A TextStarter is a method that can start from a text: whoever has the model's tokenizer asks for the text before injection
+// and hands over its token ids, special tokens included.
+type TextStarter interface {
+	StartText() string // "" when there is nothing to tokenize
+	StartFrom(ids []int)
+}
+
 // ChangesAtStart says why the outputs are not the base's before training.
 func (*Prompt) ChangesAtStart() string { return promptChanges }
 
 const promptChanges = "the text attends to the virtual tokens as soon as they are there"
 
-// StartText returns the text whose token ids, special tokens included, the method wants from a tokenizer before injection, or
-// "".
+// StartText returns the text that the first virtual tokens are to be taken from, or "".
 func (x *Prompt) StartText() string {
 	if x.Init != "text" || len(x.IDs) > 0 {
 		return ""

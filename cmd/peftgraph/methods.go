@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -10,6 +11,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/data"
 )
 
 const methodCategory = "Method"
@@ -123,6 +125,9 @@ func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.P
 	if err != nil {
 		return nil, err
 	}
+	if err := startTexts(c, ms); err != nil {
+		return nil, err
+	}
 	fingerprint, err := onnxfile.Fingerprint(enc.Graph)
 	if err != nil {
 		return nil, err
@@ -132,4 +137,29 @@ func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.P
 		opt.Task = inject.Task{Type: name, Labels: labels}
 	}
 	return inject.Inject(enc, ms, opt)
+}
+
+// startTexts gives methods that start from a text its tokens, by --tokenizer or the one beside the model.
+func startTexts(c *cli.Context, ms []inject.Method) error {
+	for _, m := range ms {
+		s, ok := m.(inject.TextStarter)
+		if !ok || s.StartText() == "" {
+			continue
+		}
+		path := c.String("tokenizer")
+		if path == "" {
+			path = filepath.Dir(c.Args().First())
+		}
+		t, err := data.LoadTokenizer(path)
+		if err != nil {
+			return fmt.Errorf("--init-text: %w", err)
+		}
+		const longest = 512
+		var ids []int
+		for _, id := range t.Encode(s.StartText(), "", false, longest).IDs {
+			ids = append(ids, int(id))
+		}
+		s.StartFrom(ids)
+	}
+	return nil
 }
