@@ -60,16 +60,23 @@ type bar struct {
 	isBytes bool
 	bar     *progressbar.ProgressBar // nil before the first call of at, and where there is no terminal
 	total   int64
-	last    time.Time // of the last plain line
+	last    time.Time // of the last drawing or plain line
 	start   time.Time // of the first call of at
 	first   int64     // what was done then: a resumed run doesn't begin at 0
 }
 
-// plainEvery is the least time between two lines of progress where there is no terminal.
-const plainEvery = 10 * time.Second
+// The least time between two drawings of a bar, and between two lines of progress where there is no terminal.
+const (
+	drawnEvery = 100 * time.Millisecond
+	plainEvery = 10 * time.Second
+)
 
 func (o *console) bar(what string, isBytes bool) *bar {
-	return &bar{o: o, what: what, isBytes: isBytes, last: time.Now()}
+	b := &bar{o: o, what: what, isBytes: isBytes}
+	if !o.terminal {
+		b.last = time.Now() // a line only for what takes long
+	}
+	return b
 }
 
 // draw makes the terminal's bar once its length is known: one that was made without stays a spinner.
@@ -79,7 +86,7 @@ func (b *bar) draw(total int64) {
 	}
 	b.total = total
 	b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.o.err), progressbar.OptionShowCount(),
-		progressbar.OptionShowBytes(b.isBytes), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionShowBytes(b.isBytes), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetWidth(24), progressbar.OptionUseANSICodes(true), progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetElapsedTime(false))
 }
@@ -92,9 +99,13 @@ func (b *bar) at(done, total int64, detail string) {
 	switch {
 	case b.o.quiet:
 	case b.o.terminal:
+		if time.Since(b.last) < drawnEvery {
+			return
+		}
+		b.last = time.Now()
 		b.draw(total)
-		b.bar.Describe(b.what + detail + b.left(done, total))
 		_ = b.bar.Set64(done)
+		b.bar.Describe(b.what + detail + b.left(done, total))
 	case time.Since(b.last) >= plainEvery:
 		b.last = time.Now()
 		if total > 0 {

@@ -64,8 +64,9 @@ func runEval(c *cli.Context, o *console, dir string) error {
 		Run      string             `json:"run"`
 		Data     string             `json:"data"`
 		Examples int                `json:"examples"`
+		Cut      int                `json:"truncated"` // texts longer than the run's --max-length
 		Metrics  map[string]float64 `json:"metrics"`
-	}{dir, c.String("data"), p.Len(), scores}
+	}{dir, c.String("data"), p.Len(), d.Truncated, scores}
 	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(scores)) })
 }
 

@@ -151,10 +151,12 @@ func (j *job) finish(o *console, s train.State, t *train.Trainer) error {
 		Steps     int                `json:"steps"`
 		BestEpoch int                `json:"best_epoch"`
 		Metrics   map[string]float64 `json:"metrics,omitempty"`
+		Examples  int                `json:"examples"`
+		Cut       int                `json:"truncated"` // examples longer than --max-length
 		Trainable int                `json:"trainable_parameters"`
 		Share     float64            `json:"trainable_share"`
 		Estimate  *train.Memory      `json:"memory_estimate,omitempty"`
-	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, size, float64(size) / float64(j.run.Plan.Encoder.Parameters), j.memory}
+	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, len(j.train.Encodings), j.train.Truncated, size, float64(size) / float64(j.run.Plan.Encoder.Parameters), j.memory}
 	return o.result(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", j.run.Dir, s.Steps, s.BestEpoch, metricsText(s.BestMetric))
 	})
