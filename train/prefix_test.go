@@ -4,8 +4,12 @@ import (
 	"context"
 	"testing"
 
+	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/runtime"
+	"github.com/peftgraph/peftgraph/runtime/runtimetest"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 )
@@ -47,6 +51,44 @@ func TestVirtualTokenGradientsOnEveryExporterForm(t *testing.T) {
 					if r.RelErr > 1e-6 {
 						t.Errorf("%s: emitted %v, measured %v, relative error %.1e", r.Name, r.Emitted, r.Measured, r.RelErr)
 					}
+				}
+			})
+		}
+	}
+}
+
+// Deployed with constants, each form runs on onnxruntime and computes what the reference evaluator does: onnxruntime trusts
+// the sizes that a file states, and virtual tokens change them.
+func TestVirtualTokensInOnnxruntime(t *testing.T) {
+	ort := runtimetest.Open(t)
+	fixtures := append(modelstest.Encoders(t), modelstest.Encoder(t, "bert_torch2_dynamo_op23_sdpa_tf5"))
+	for name, m := range virtualTokens() {
+		for _, f := range fixtures {
+			t.Run(name+"/"+f.Name, func(t *testing.T) {
+				g, plan := injected(t, f, inject.Task{Type: "classification", Labels: labels}, m, 0)
+				if _, err := inject.Merge(g, plan); err != nil {
+					t.Fatal(err)
+				}
+				model, err := onnxfile.Marshal(g, onnxfile.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := ort.NewSession(context.Background(), model, runtime.Options{Threads: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				for run := range f.Runs {
+					fed, fetch := f.Feeds(g, run), []string{plan.Logits}
+					got, err := s.Run(context.Background(), fed, fetch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want, err := reference(t, g).Run(context.Background(), fed, fetch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					graphtest.Close(t, got[0], want[0], 1e-4, 1e-5)
 				}
 			})
 		}
