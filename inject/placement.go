@@ -84,10 +84,11 @@ func (x *Placement) place(in *Injection, p *graph.Patch, table *graph.Value) err
 	tokens := p.Op("Expand", table, concat(p.Builder, 0, batch, p.Ints(1, 1)))
 	l := newLengthening(p, cut, p.Typed(x.join(p, tokens, cut), cut.DType, nil), hidden)
 	x.lengthenInputs(in, l, concat(p.Builder, 0, batch, p.Ints(int64(x.Tokens))))
+	shape := hidden.Shape.Clone()
 	if err := l.apply(in.Graph); err != nil {
 		return err
 	}
-	return x.takeOff(in, hidden)
+	return x.takeOff(in, hidden, shape)
 }
 
 // join is tokens before x, or behind its first token.
@@ -118,16 +119,16 @@ func (x *Placement) lengthenInputs(in *Injection, l *lengthening, sizes *graph.V
 	}
 }
 
-// takeOff lets every reader of the hidden states see the text alone, but for a head on the first token that is to read the
-// first virtual one.
-func (x *Placement) takeOff(in *Injection, hidden *graph.Value) error {
+// takeOff lets every reader of the hidden states see the text alone, in the shape that they had before, but for a head on the
+// first token that is to read the first virtual one.
+func (x *Placement) takeOff(in *Injection, hidden *graph.Value, shape graph.Shape) error {
 	p := in.Patch(virtualTarget + "/output")
 	n := int64(x.Tokens)
 	text := slice(p.Builder, hidden, 1, n, toEnd)
 	if x.Combine == CombineAfterBOS {
 		text = concat(p.Builder, 1, slice(p.Builder, hidden, 1, 0, 1), slice(p.Builder, hidden, 1, n+1, toEnd))
 	}
-	p.Typed(text, graph.Float, graph.Shape{in.batch(), graph.UnknownDim(), graph.Fixed(int64(in.Encoder.Hidden))})
+	p.Typed(text, graph.Float, shape)
 	heads := map[*graph.Node]bool{}
 	if x.Pool == PoolFirst && x.Combine == CombinePrefix {
 		upstream(firstTokenReader(in.Encoder), nil, heads)

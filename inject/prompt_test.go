@@ -185,7 +185,7 @@ func TestPlacementsOnEveryExporterForm(t *testing.T) {
 				}
 				hidden := enc.LastHidden.Name()
 				before := hashes(t, g)
-				shape := outputs(t, f, g, []string{hidden})[hidden].Dims
+				shape, stated := outputs(t, f, g, []string{hidden})[hidden].Dims, enc.LastHidden.Shape.String()
 				for _, head := range []inject.HeadKind{inject.HeadAuto, inject.HeadCLS, inject.HeadMean} {
 					g := g.Clone()
 					enc, err := models.Recognise(g)
@@ -200,6 +200,9 @@ func TestPlacementsOnEveryExporterForm(t *testing.T) {
 					start := outputs(t, f, g, []string{hidden, plan.Logits})
 					if g.Value(hidden).IsOutput() && !slices.Equal(start[hidden].Dims, shape) {
 						t.Errorf("%s is %v, before %v", hidden, start[hidden].Dims, shape)
+					}
+					if v := g.Value(hidden); v.IsOutput() && v.Shape.String() != stated {
+						t.Errorf("%s is stated to be %s, before %s", hidden, v.Shape, stated)
 					}
 					move(t, g, plan)
 					trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]

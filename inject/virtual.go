@@ -140,7 +140,7 @@ func standardNormal(in *Injection, role string, rows, cols int) parameter {
 	return parameter{role, []int64{int64(rows), int64(cols)}, "normal(1)", normal(in.Rand(role), rows*cols, 1)}
 }
 
-// shiftPositions takes n position ids away from the text, which virtual tokens occupy: it is that much shorter at most.
+// takePositions takes n position ids away from the text, which virtual tokens occupy: it is that much shorter at most.
 func (in *Injection) takePositions(n int) error {
 	have := &in.Plan.Encoder.Positions
 	if n >= *have {
@@ -200,10 +200,19 @@ func equalParts(b *graph.Builder, x *graph.Value, n int) []*graph.Value {
 	return b.OpN("Split", n, x)
 }
 
-// forget drops what is stated of the sizes of values that have become longer: a runtime believes it.
+// forget drops what is stated of the sizes of values that have become longer: a runtime believes it. Outputs of the graph keep
+// their rank, which they must state.
 func forget(vs ...*graph.Value) {
 	for _, v := range vs {
-		if v != nil && v.Producer() != nil && !v.IsOutput() {
+		switch {
+		case v == nil || v.Producer() == nil:
+		case v.IsOutput():
+			for i, d := range v.Shape {
+				if !d.Known() {
+					v.Shape[i] = graph.UnknownDim()
+				}
+			}
+		default:
 			v.Shape = nil
 		}
 	}
