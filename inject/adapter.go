@@ -123,24 +123,6 @@ func (a *Adapter) Inject(in *Injection) error {
 	return nil
 }
 
-// checkLayers checks that layer numbers name layers and leave one to adapt.
-func checkLayers(flag string, skipped []int, layers int) error {
-	left := map[int]bool{}
-	for i := range layers {
-		left[i] = true
-	}
-	for _, n := range skipped {
-		if n < 0 || n >= layers {
-			return fmt.Errorf("%s %d: the model has layers 0 to %d", flag, n, layers-1)
-		}
-		delete(left, n)
-	}
-	if len(left) == 0 {
-		return fmt.Errorf("%s: no layer is left to adapt", flag)
-	}
-	return nil
-}
-
 func (a *Adapter) adapt(in *Injection, b bottleneck, i int) error {
 	l := &in.Encoder.Layers[i]
 	if err := trainableFloat(l.Dense.Weight); err != nil {

@@ -39,6 +39,9 @@ func (a *IA3) Inject(in *Injection) error {
 	if len(in.Encoder.Layers) > 0 {
 		a.defaults(&in.Encoder.Layers[0])
 	}
+	if err := a.drop(len(in.Encoder.Layers)); err != nil {
+		return err
+	}
 	chosen, err := in.choose(a.Targets)
 	if err != nil {
 		return err

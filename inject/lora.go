@@ -91,6 +91,9 @@ func (l *LoRA) Inject(in *Injection) error {
 	if err := l.validate(); err != nil {
 		return err
 	}
+	if err := l.drop(len(in.Encoder.Layers)); err != nil {
+		return err
+	}
 	linears, others, err := in.chooseAmong(l.Targets, []string{wordEmbeddings}, l.ModulesToSave)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ type Targets struct {
 	Modules  ModuleNames `json:"target_modules" flag:"target" usage:"modules to adapt: names such as query,value (a module matches when its path ends in one), all-linear, or one regular expression for the whole path, written re:..."`
 	Exclude  ModuleNames `json:"exclude_modules,omitempty" flag:"exclude" usage:"modules to leave out, in the form of --target"`
 	Layers   []int       `json:"layers_to_transform,omitempty" flag:"layers" usage:"adapt only these layers, numbered from 0"`
+	Skip     []int       `json:"-" flag:"skip-layers" usage:"leave out these layers, numbered from 0 (AdapterDrop): the rest is then in --layers"`
 	LayersIn string      `json:"layers_pattern,omitempty" flag:"layers-pattern" usage:"name of the list of layers that --layers counts in, where it is not the first number in the path"`
 }
 
@@ -128,15 +129,15 @@ func (t Targets) chooses(path string, saved []string) (bool, error) {
 			return false, nil
 		}
 	}
+	if t.Modules.Pattern != "" && len(t.Layers) > 0 {
+		return false, fmt.Errorf("--layers and --skip-layers need --target as a list of names, not %q", t.Modules)
+	}
 	if t.allLinear() {
 		return true, nil
 	}
 	ok, err := t.Modules.match(path)
 	if !ok || err != nil || len(t.Layers) == 0 {
 		return ok, err
-	}
-	if t.Modules.Pattern != "" {
-		return false, fmt.Errorf("--layers needs --target as a list of names, not a pattern")
 	}
 	in := `[^.]*`
 	if t.LayersIn != "" {
@@ -152,6 +153,44 @@ func (t Targets) chooses(path string, saved []string) (bool, error) {
 	}
 	layer, err := strconv.Atoi(m[1])
 	return err == nil && slices.Contains(t.Layers, layer), nil
+}
+
+// drop puts the layers that aren't skipped into Layers, which is how PEFT says it.
+func (t *Targets) drop(layers int) error {
+	if len(t.Skip) == 0 {
+		return nil
+	}
+	if len(t.Layers) > 0 {
+		return fmt.Errorf("--skip-layers and --layers say the same in two ways: give one")
+	}
+	if err := checkLayers("--skip-layers", t.Skip, layers); err != nil {
+		return err
+	}
+	for i := range layers {
+		if !slices.Contains(t.Skip, i) {
+			t.Layers = append(t.Layers, i)
+		}
+	}
+	t.Skip = nil
+	return nil
+}
+
+// checkLayers checks that layer numbers name layers and leave one to adapt.
+func checkLayers(flag string, skipped []int, layers int) error {
+	left := map[int]bool{}
+	for i := range layers {
+		left[i] = true
+	}
+	for _, n := range skipped {
+		if n < 0 || n >= layers {
+			return fmt.Errorf("%s %d: the model has layers 0 to %d", flag, n, layers-1)
+		}
+		delete(left, n)
+	}
+	if len(left) == 0 {
+		return fmt.Errorf("%s: no layer is left to adapt", flag)
+	}
+	return nil
 }
 
 func (t Targets) allLinear() bool { return strings.EqualFold(t.Modules.Pattern, AllLinear) }
