@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/models/modelstest"
@@ -91,5 +92,36 @@ func TestCopiesRefuse(t *testing.T) {
 	}
 	if _, err := inject.Inject(enc, []inject.Method{&inject.BitFit{}, &inject.BitFit{}}, inject.Options{}); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("the same method again: %v", err)
+	}
+}
+
+// Files of IR version 3 list every initializer among the inputs; a trained one becomes a constant of that name.
+func TestCopiesOfOverridableInitializers(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
+	g := f.Load(t)
+	inputs := len(g.Inputs())
+	for _, v := range slices.Clone(g.Initializers()) {
+		if _, err := g.AddInput(v.Name(), v.DType, v.Shape); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan, err := injectOne(t, g, &inject.Full{}, inject.Options{Task: inject.Task{Type: "regression"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	move(t, g, plan)
+	want := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
+	if _, err := inject.Merge(g, plan); err != nil {
+		t.Fatal(err)
+	}
+	mustCheck(t, g)
+	graphtest.Close(t, outputs(t, f, g, []string{plan.Logits})[plan.Logits], want, 0, 1e-12)
+	for _, tr := range plan.Trainables {
+		if tr.Method == "full" && g.Value(tr.Base).Const() == nil {
+			t.Errorf("%q is no constant", tr.Base)
+		}
+	}
+	if len(g.Inputs()) < inputs {
+		t.Errorf("%d inputs, the text has %d", len(g.Inputs()), inputs)
 	}
 }
