@@ -136,13 +136,20 @@ func (c *Context) Gemm(a *graph.Value, transA bool, b *graph.Value, transB bool,
 	return c.With(attrs...).Op("Gemm", a, b)
 }
 
-// Permute returns a with its axes in the given order. A Transpose is undone without another one.
+// Permute returns a with its axes in the given order. Where a is the result of a Transpose, both become one or none.
 func (c *Context) Permute(a *graph.Value, perm []int64) *graph.Value {
 	if a == nil {
 		return nil // after an error
 	}
-	if n := a.Producer(); n.Is("Transpose") && slices.Equal(inverse(n.Ints("perm")), perm) {
-		return n.Input(0)
+	if n := a.Producer(); n.Is("Transpose") && len(n.Ints("perm")) == len(perm) {
+		first, both := n.Ints("perm"), make([]int64, len(perm))
+		for i, p := range perm {
+			both[i] = first[p]
+		}
+		a, perm = n.Input(0), both
+	}
+	if slices.IsSorted(perm) {
+		return a
 	}
 	return c.With(graph.IntsAttr("perm", perm...)).Op("Transpose", a)
 }

@@ -189,14 +189,16 @@ func (e *engine) total(v *graph.Value) *graph.Value {
 		return nil
 	}
 	if e.totals[v] == nil {
-		switch parts := e.parts[v]; len(parts) {
-		case 0:
+		parts := e.parts[v]
+		if len(parts) == 0 {
 			return nil
-		case 1:
-			e.totals[v] = parts[0]
-		default:
-			e.totals[v] = e.build.Typed(e.build.Scope(trimName(v.Name())).Op("Sum", parts...), v.DType, v.Shape.Clone())
 		}
+		// Not by Sum, which onnxruntime computes on one thread.
+		b, sum := e.build.Scope(trimName(v.Name())), parts[0]
+		for _, p := range parts[1:] {
+			sum = b.Typed(b.Op("Add", sum, p), v.DType, v.Shape.Clone())
+		}
+		e.totals[v] = sum
 		delete(e.parts, v)
 	}
 	return e.totals[v]

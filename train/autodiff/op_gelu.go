@@ -42,14 +42,15 @@ func biased(slope func(*Context, *graph.Value) *graph.Value) Rule {
 	}
 }
 
-// geluSlope is the derivative of x·Φ(x), Φ the normal distribution (Hendrycks & Gimpel, arXiv:1606.08415). The factor 1/√π
-// is added to the exponent, where it costs no pass over the tensor.
+// geluSlope is the derivative of x·Φ(x), Φ the normal distribution (Hendrycks & Gimpel, arXiv:1606.08415). Passes over the
+// tensor are what it costs: the factor 1/√π is added to the exponent, and a HardSigmoid, none of whose bounds erf reaches,
+// multiplies and adds in one.
 //
 //	Φ(x) + x·φ(x) = ½·(1 + erf s) + s·exp(−s² − ln √π),  s = x/√2
 func geluSlope(c *Context, x *graph.Value) *graph.Value {
 	s := c.Scale(x, math.Sqrt2/2)
 	bell := c.Op("Exp", c.Sub(c.Num(-math.Log(math.Pi)/2), c.Mul(s, s)))
-	phi := c.Add(c.Scale(c.Op("Erf", s), .5), c.Num(.5))
+	phi := c.With(graph.FloatAttr("alpha", .5), graph.FloatAttr("beta", .5)).Op("HardSigmoid", c.Op("Erf", s))
 	return c.Add(phi, c.Mul(s, bell))
 }
 

@@ -9,9 +9,11 @@ func init() {
 
 // layerNorm (Ba et al., arXiv:1607.06450), means over the normalised axes:
 //
-//	Y = N·scale + bias,  N = (X − mean)·invStd
-//	dX = invStd·(G − mean(G) − N·mean(G·N)),  G = dY·scale
+//	Y = N·scale + bias,  N = C·invStd,  C = X − mean
+//	dX = invStd·(G − mean(G) − C·invStd²·mean(G·C)),  G = dY·scale
 //	dScale = Σ dY·N,  dBias = Σ dY
+//
+// In dX, the factors of N are applied to one number a row instead of to the whole tensor.
 func layerNorm(c *Context) []*graph.Value {
 	for i := 1; i < len(c.Node.Outputs()); i++ {
 		if c.Grad(i) != nil {
@@ -19,22 +21,23 @@ func layerNorm(c *Context) []*graph.Value {
 		}
 	}
 	axes := span(int(c.Axis(-1, c.In(0))), c.Rank(c.In(0)))
-	var n, invStd *graph.Value
+	var centred, invStd *graph.Value
 	if c.Wants(0) || c.Wants(1) {
 		var mean *graph.Value
 		mean, invStd = statistics(c, axes)
-		n = c.Mul(c.Sub(c.In(0), mean), invStd)
+		centred = c.Sub(c.In(0), mean)
 	}
 	return c.Grads(func(i int) *graph.Value {
 		switch i {
 		case 1:
-			return c.Broadcast(c.Mul(c.DY(), n))
+			return c.Broadcast(c.Mul(c.DY(), c.Mul(centred, invStd)))
 		case 2:
 			return c.DY()
 		}
 		g := c.Mul(c.DY(), c.In(1))
-		centred := c.Sub(g, c.Reduce("ReduceMean", g, axes))
-		return c.Mul(c.Sub(centred, c.Mul(n, c.Reduce("ReduceMean", c.Mul(g, n), axes))), invStd)
+		along := c.Mul(c.Reduce("ReduceMean", c.Mul(g, centred), axes), c.Mul(invStd, invStd))
+		rest := c.Sub(c.Sub(g, c.Reduce("ReduceMean", g, axes)), c.Mul(centred, along))
+		return c.Mul(rest, invStd)
 	})
 }
 

@@ -134,14 +134,29 @@ func (p form) grad(i int, a, b, dY *graph.Value) (q form, left, right *graph.Val
 }
 
 // batched differentiates products of batches of matrices. The gradients have the batch dimensions of Y.
+//
+// Of the two forms of Lᵀ·R = (Rᵀ·L)ᵀ it takes the one in which the smaller factor is transposed: for the values of attention,
+// whose L are the probabilities, onnxruntime multiplies about twice as fast.
 func batched(c *Context, p form) []*graph.Value {
-	out := c.Out(0).Shape
 	return c.Grads(func(i int) *graph.Value {
 		x := c.In(i)
+		batch := c.Out(0).Shape[:c.Rank(c.Out(0))-2]
+		rows, columns := x.Shape[c.Rank(x)-2], x.Shape[c.Rank(x)-1]
 		q, l, r := p.grad(i, c.In(0), c.In(1), c.DY())
-		d := c.fused(q, l, r)
-		return c.Typed(d, x.DType, slices.Concat(out[:len(out)-2], x.Shape[len(x.Shape)-2:]))
+		var d *graph.Value
+		if q.transA && !q.transB && narrower(r, l) {
+			d = c.swapLast(c.Typed(c.fused(q, r, l), x.DType, append(batch.Clone(), columns, rows)))
+		} else {
+			d = c.fused(q, l, r)
+		}
+		return c.Typed(d, x.DType, append(batch.Clone(), rows, columns))
 	})
+}
+
+// narrower reports whether rows of a are known to be shorter than those of b; b's may be as long as the batch makes them.
+func narrower(a, b *graph.Value) bool {
+	m, n := a.Shape[a.Shape.Rank()-1], b.Shape[b.Shape.Rank()-1]
+	return m.Known() && (!n.Known() || m.N < n.N)
 }
 
 // fused multiplies as q says: one FusedMatMul where the options allow it, else Transpose and MatMul, which onnxruntime turns
