@@ -9,6 +9,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/optim"
@@ -33,15 +34,27 @@ func injectedModel(run *train.Run, path string) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	same := plan.Same
 	if plan == nil {
 		if plan, err = reinject(g, run.Plan, path); err != nil {
 			return nil, err
 		}
+		same = func(p *inject.Plan) bool { return sameEffect(plan, p) }
 	}
-	if !plan.Same(run.Plan) {
-		return nil, fmt.Errorf("%s: its plan is not the one that %s was trained with", path, run.Dir)
+	if !same(run.Plan) {
+		return nil, hintedError{fmt.Errorf("%s: its plan is not the one that %s was trained with", path, run.Dir),
+			"name the model it was trained on with --model, or use the version of peftgraph that trained it"}
 	}
 	return g, nil
+}
+
+// sameEffect compares what two injections did to the same base. How settings are written may differ: a newer program has
+// more of them.
+func sameEffect(a, b *inject.Plan) bool {
+	x, y := *a, *b
+	x.Methods, y.Methods = nil, nil
+	x.Encoder, y.Encoder = models.Info{}, models.Info{}
+	return x.Same(&y)
 }
 
 // reinject repeats the injection of a plan: with the same base, settings and seed it gives the same plan.
