@@ -273,7 +273,7 @@ func (m *Merging) product(s Site, mod *Module, roleA, roleB string) ([]float64, 
 func product(a, b []float32, s float64, out, in int) ([]float64, error) {
 	r := len(a) / in
 	if len(a) != r*in || len(b) != out*r {
-		return nil, fmt.Errorf("A has %d elements and B %d: they don't fit a weight of %d×%d", len(a), len(b), out, in)
+		return nil, fmt.Errorf("matrices A of %d and B of %d elements: they don't fit a weight of %d×%d", len(a), len(b), out, in)
 	}
 	delta := make([]float64, out*in)
 	for o := range out {

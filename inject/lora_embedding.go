@@ -56,7 +56,7 @@ func mergeEmbedding(m *Merging, s Site, table *Module) error {
 	vocab, dim := table.Out, table.In
 	r := len(b) / dim
 	if len(a) != r*vocab || len(b) != dim*r {
-		return fmt.Errorf("A has %d elements and B %d: they don't fit a table of %d×%d", len(a), len(b), vocab, dim)
+		return fmt.Errorf("matrices A of %d and B of %d elements: they don't fit a table of %d×%d", len(a), len(b), vocab, dim)
 	}
 	for v := range vocab {
 		for d := range dim {

@@ -414,3 +414,49 @@ func remove(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// Hugging Face's classifier reads the pooler: on a base that was exported without one, an adapter that brings a pooler works
+// and one that doesn't is refused.
+func TestBaseWithoutPooler(t *testing.T) {
+	bare := func() *models.Encoder {
+		g, err := onnxfile.Load(filepath.Join("testdata", "base", "encoder.onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.SetOutputs(g.Value("last_hidden_state"))
+		g.Prune()
+		enc, err := models.Recognise(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return enc
+	}
+	for name, want := range map[string]string{"lora_pooler_saved": "", "lora_seqcls": "pooler.dense.weight"} {
+		f := fixtureOf(t, name)
+		a, err := Load(f.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		enc := bare()
+		plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := a.Bind(plan)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want an error with %q", name, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.SetValues(enc.Graph, values); err != nil {
+			t.Fatal(err)
+		}
+		if d := f.differ(t, enc.Graph, f.With); !(d <= parity) {
+			t.Errorf("%s: outputs differ from PyTorch's by %.1e", name, d)
+		}
+	}
+}
