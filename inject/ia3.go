@@ -2,7 +2,6 @@ package inject
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -64,7 +63,7 @@ func (a *IA3) defaults(l *models.Layer) {
 	if a.Modules.empty() {
 		a.Modules.List = []string{lastPart(l.Key.Name, 1), lastPart(l.Value.Name, 1), dense}
 	}
-	if a.FeedForward.empty() {
+	if a.FeedForward.Pattern == "" && a.FeedForward.List == nil { // an empty list means none, in PEFT too
 		a.FeedForward.List = []string{dense}
 	}
 }
@@ -77,9 +76,8 @@ func lastPart(path string, n int) string {
 
 // feedForward reports whether a module's input is scaled. PEFT compares the ends of names, without regard to the dots.
 func (a *IA3) feedForward(path string) (bool, error) {
-	if p := a.FeedForward.Pattern; p != "" {
-		re, err := regexp.Compile("^(?:" + p + ")$")
-		return err == nil && re.MatchString(path), err
+	if a.FeedForward.Pattern != "" {
+		return a.FeedForward.match(path)
 	}
 	return slices.ContainsFunc(a.FeedForward.List, func(e string) bool { return strings.HasSuffix(path, e) }), nil
 }
