@@ -30,7 +30,7 @@ func (in *Injection) admit(p *graph.Patch, layers []*models.Layer, n int) {
 					continue
 				}
 				m := mask{value: v}
-				if m.fill, m.dtype = neutral(node, i, between); node.Is("Attention") && in.isBool(v) {
+				if m.fill, m.dtype = neutral(node, i, l.Attention.Scores, between); node.Is("Attention") && in.isBool(v) {
 					m.fill, m.dtype = 1, graph.Bool
 				}
 				if appliers[m] == nil {
@@ -72,12 +72,13 @@ func betweenScores(a *models.Attention) []*graph.Node {
 	return out
 }
 
-// neutral returns the element that leaves a score as it is when node reads it as input i, and its type.
-func neutral(node *graph.Node, i int, between []*graph.Node) (float64, graph.DType) {
+// neutral returns the element that leaves a score as it is when node reads it as input i, and its type. A node of between
+// computes the scores, or scores itself is what node reads.
+func neutral(node *graph.Node, i int, scores *graph.Value, between []*graph.Node) (float64, graph.DType) {
 	switch {
 	case node.Is("Where") && i == 0:
 		// The scores are kept where the condition is true when they come first.
-		if first := node.Input(1); first != nil && (slices.Contains(between, first.Producer()) || first.Producer().Is("MatMul")) {
+		if first := node.Input(1); first == scores || first != nil && first.Producer() != nil && slices.Contains(between, first.Producer()) {
 			return 1, graph.Bool
 		}
 		return 0, graph.Bool
