@@ -60,6 +60,9 @@ func (in *Injection) trainBiases(bs []bias) error {
 // trainCopy adds a trainable that starts as the base initializer v, sharing its bytes, and makes the module with the given
 // nodes read it: exporters let modules share initializers that happen to be equal.
 func (in *Injection) trainCopy(v *graph.Value, t Trainable, nodes []*graph.Node) error {
+	if in.parameter(t.Target, v) != v {
+		return nil // trained already, with the whole module for one
+	}
 	if v.Init() == nil {
 		return fmt.Errorf("%s of %q: %q is not an initializer", t.Role, t.Target, v.Name())
 	}

@@ -25,6 +25,7 @@ var loraVariants = map[string]func(l *inject.LoRA){
 	"lora-bias":    func(l *inject.LoRA) { l.UpdateBias = true },
 	"lora-biases":  func(l *inject.LoRA) { l.UpdateBias, l.Bias = true, "lora_only" },
 	"embedding":    func(l *inject.LoRA) { l.Modules.List = append(l.Modules.List, "word_embeddings") },
+	"whole-biases": func(l *inject.LoRA) { l.ModulesToSave, l.Bias = inject.ParseNames("intermediate"), "all" },
 	"whole-module": func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("intermediate,classifier") },
 }
 

@@ -264,8 +264,8 @@ func sorted(v any) any {
 // What has no counterpart here is refused by the name that PEFT has for it.
 func TestPEFTRefusals(t *testing.T) {
 	for name, want := range map[string]string{
-		"pissa":       "path_initial_model_for_weight_conversion",
-		"olora":       "path_initial_model_for_weight_conversion",
+		"pissa": "path_initial_model_for_weight_conversion",
+		"olora": "path_initial_model_for_weight_conversion",
 	} {
 		_, _, err := fixtureOf(t, name).onto(t, filepath.Join("testdata", name))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
