@@ -262,3 +262,36 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("--force: %v", err)
 	}
 }
+
+// The distance of two adapters is the norm of what the exact combination of one minus the other adds.
+func TestDiff(t *testing.T) {
+	a, b := input(t, "testdata/one", "encoder.onnx", 1), input(t, "testdata/wide", "encoder.onnx", -1)
+	rows, err := Diff(a, b, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := LoRA([]Input{a, b}, Options{Method: "cat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != len(r.Errors) {
+		t.Fatalf("%d rows for %d modules", len(rows), len(r.Errors))
+	}
+	for i, d := range rows {
+		if e := r.Errors[i]; d.Place != e.Module || math.Abs(d.Distance-e.Norm) > 1e-9 || d.A == 0 || d.B == 0 {
+			t.Errorf("%+v, combination %+v", d, e)
+		}
+	}
+	head := input(t, "../format/testdata/lora_seqcls", "seqcls.onnx", 1)
+	rows, err = Diff(head, head, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := rows[len(rows)-1]; !strings.HasPrefix(last.Place, "classifier.") || last.Distance != 0 || last.A == 0 {
+		t.Errorf("the head is %+v", last)
+	}
+	ia3 := input(t, "../format/testdata/ia3", "seqcls.onnx", 1)
+	if rows, err = Diff(ia3, head, false); err != nil || len(rows) != len(ia3.Plan.Trainables)+len(head.Plan.Trainables)-2 {
+		t.Errorf("IA3 and LoRA: %d rows, %v", len(rows), err)
+	}
+}

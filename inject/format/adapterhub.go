@@ -39,6 +39,7 @@ func init() {
 	register(Format{
 		Name:    AdapterHub,
 		Summary: "AdapterHub's adapters: adapter_config.json and adapter.safetensors or pytorch_adapter.bin, with the head beside them",
+		Methods: hubNamed,
 		Save:    saveHub,
 		Load:    loadHub,
 		Detect: func(path string) bool {
@@ -50,6 +51,7 @@ func init() {
 
 // A hubMethod translates one of our methods.
 type hubMethod struct {
+	name string // the library's
 	// config returns the configuration of a plan's method, or why AdapterHub has none.
 	config func(p *inject.Plan, m inject.Method) (map[string]any, error)
 	// key returns the tensor key of a trainable of the adapter called name, without the model's prefix.
@@ -57,6 +59,14 @@ type hubMethod struct {
 }
 
 var hubMethods = map[string]hubMethod{}
+
+func hubNamed() map[string]string {
+	out := map[string]string{}
+	for method, m := range hubMethods {
+		out[method] = m.name
+	}
+	return out
+}
 
 // hubParsers read a configuration by its "architecture"; "" is a bottleneck adapter.
 var hubParsers = map[string]func(c hubConfig) ([]inject.Method, error){}

@@ -11,6 +11,7 @@ import (
 
 func init() {
 	registerHub("adapter", "", hubMethod{
+		name:   "bottleneck",
 		config: hubBottleneckConfig,
 		key:    func(t inject.Trainable, name string) string { return t.Target + ".adapters." + name + "." + t.Role },
 	}, hubBottleneckParse)

@@ -12,10 +12,12 @@ import (
 
 func init() {
 	registerHub("lora", "lora", hubMethod{
+		name:   "lora",
 		config: hubLoRAConfig,
 		key:    func(t inject.Trainable, name string) string { return t.Target + ".loras." + name + "." + t.Role },
 	}, hubLoRAParse)
 	registerHub("ia3", "", hubMethod{
+		name:   "ia3",
 		config: hubIA3Config,
 		key:    func(t inject.Trainable, name string) string { return t.Target + ".loras." + name + ".lora_B" },
 	}, nil) // IA3's architecture is "lora" as well

@@ -9,8 +9,9 @@ import (
 )
 
 func init() {
-	registerHub("prefix", "prefix_tuning", hubMethod{config: hubPrefixConfig, key: hubPrefixKey}, hubPrefixParse)
+	registerHub("prefix", "prefix_tuning", hubMethod{name: "prefix_tuning", config: hubPrefixConfig, key: hubPrefixKey}, hubPrefixParse)
 	registerHub("prompt", "prompt_tuning", hubMethod{
+		name:   "prompt_tuning",
 		config: hubPromptConfig,
 		key: func(_ inject.Trainable, name string) string {
 			return "prompt_tuning.prompt_tunings." + name + ".prompt_embedding.weight"

@@ -16,6 +16,8 @@ type Format struct {
 	Name, Summary string
 	// Ext is the file name's extension of a format that is one file; "" for a folder.
 	Ext string
+	// Methods says which of our methods the format holds, each with the format's own name for it.
+	Methods func() map[string]string
 	// Save writes the values of a plan's trainables into a folder, which exists, or to the file. The function [Save] also
 	// writes the plan.
 	Save func(path string, p *inject.Plan, values map[string]*graph.Tensor) error
@@ -123,6 +125,15 @@ func finite(t *graph.Tensor) error {
 		}
 	}
 	return nil
+}
+
+// everyMethod is for formats that hold trainables by our own names.
+func everyMethod() map[string]string {
+	out := map[string]string{}
+	for _, n := range inject.Names() {
+		out[n] = n
+	}
+	return out
 }
 
 // For returns the format in which a run keeps a plan's adapter: the one that most programs read, where it gives back every

@@ -31,6 +31,7 @@ func init() {
 	register(Format{
 		Name:    HFPEFT,
 		Summary: "Hugging Face PEFT: adapter_config.json and adapter_model.safetensors",
+		Methods: hfNames,
 		Save:    saveHF,
 		Load:    loadHF,
 		Detect: func(path string) bool {
@@ -63,6 +64,15 @@ func registerHF(m hfMethod) {
 		panic("format: PEFT type " + m.peftType + " registered twice")
 	}
 	hfMethods[m.peftType] = m
+}
+
+// hfNames returns PEFT's types by our methods.
+func hfNames() map[string]string {
+	out := map[string]string{}
+	for name, m := range hfMethods {
+		out[m.method] = name
+	}
+	return out
 }
 
 // hfFor returns the translation of the plan's only method.

@@ -33,6 +33,8 @@ var writtenLoRAs = map[string]func(l *inject.LoRA){
 	"olora":       func(l *inject.LoRA) { l.Init, l.R, l.AlphaPattern = "olora", 3, inject.Pattern{"query": 3} },
 	"orthogonal":  func(l *inject.LoRA) { l.Init, l.R = "orthogonal", 4 },
 	"whole":       func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("pooler,1.intermediate") },
+	"whole_layer": func(l *inject.LoRA) { l.ModulesToSave, l.Bias = inject.ParseNames("pooler,layer.1"), "all" },
+	"whole_norms": func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("LayerNorm") },
 	"whole_dense": func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("output.dense") },
 }
 

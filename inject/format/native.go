@@ -19,6 +19,7 @@ func init() {
 	register(Format{
 		Name:    Native,
 		Summary: "peftgraph's own: " + nativeFile + ", every method and combination",
+		Methods: everyMethod,
 		Save: func(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 			c := &safetensors.Contents{Tensors: map[string]*graph.Tensor{}}
 			for _, t := range p.Tensors() {

@@ -26,6 +26,7 @@ func init() {
 		Name:    ONNXAdapter,
 		Summary: "onnxruntime's LoraAdapter: NAME" + onnxAdapterExt + ", every method, for a model with --adapter-inputs",
 		Ext:     onnxAdapterExt,
+		Methods: everyMethod,
 		Save:    saveONNXAdapter,
 		Load:    loadONNXAdapter,
 		Detect: func(path string) bool {
