@@ -59,6 +59,7 @@ func TestLoRARefusals(t *testing.T) {
 		"--dora: not on":         func(l *inject.LoRA) { l.DoRA, l.Modules = true, inject.ParseNames("word_embeddings") },
 		"--lora-bias: not on":    func(l *inject.LoRA) { l.UpdateBias, l.Modules = true, inject.ParseNames("word_embeddings") },
 		"\"encoder.poolr\"":      func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("encoder.poolr") },
+		"embedding tables":       func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("embeddings") },
 		"must be names":          func(l *inject.LoRA) { l.ModulesToSave = inject.ParseNames("re:.*") },
 		"--rank-pattern":         func(l *inject.LoRA) { l.RankPattern = inject.Pattern{"query": 1.5} },
 	} {

@@ -80,18 +80,28 @@ func (in *Injection) trainModules(names ModuleNames) error {
 		if in.Plan.Task.Type != "" && slices.Contains(headModules, name) || in.Plan.Head.Kind == HeadNewPooler && name == "pooler" {
 			continue
 		}
+		if within(in.path(wordEmbeddings), name) {
+			return fmt.Errorf("--modules-to-save %q: embedding tables aren't trained whole this way; use --method full", name)
+		}
 		found := false
 		for _, l := range in.linears() {
-			if !within(in.path(l.Name), name) {
-				continue
+			if within(in.path(l.Name), name) {
+				found = true
+				if err := in.trainLinear(l); err != nil {
+					return err
+				}
 			}
-			found = true
-			if err := in.trainLinear(l); err != nil {
-				return err
+		}
+		for _, n := range in.Encoder.Norms() {
+			if within(in.path(n.Name), name) {
+				found = true
+				if err := in.trainNorm(n); err != nil {
+					return err
+				}
 			}
 		}
 		if !found {
-			return fmt.Errorf("--modules-to-save %q: the model has no linear map of that name", name)
+			return fmt.Errorf("--modules-to-save %q: the model has no linear map or LayerNorm of that name", name)
 		}
 	}
 	return nil

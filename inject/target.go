@@ -125,7 +125,7 @@ func (t Targets) chooses(path string, saved []string) (bool, error) {
 		return false, err
 	}
 	for _, m := range saved {
-		if slices.Contains(strings.Split(path, "."), m) {
+		if within(path, m) {
 			return false, nil
 		}
 	}

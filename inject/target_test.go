@@ -169,3 +169,19 @@ func TestSettingsFromFlags(t *testing.T) {
 		}
 	}
 }
+
+// A module below one that is trained whole isn't adapted, however long the name.
+func TestWholeModulesAreNotAdapted(t *testing.T) {
+	chosen, err := Targets{Modules: ParseNames("query,dense")}.Choose(bertModules(), []string{"pooler", "layer.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range chosen {
+		if strings.Contains(path, "layer.1.") || strings.Contains(path, "pooler") {
+			t.Errorf("%s is adapted", path)
+		}
+	}
+	if len(chosen) != 4 {
+		t.Errorf("chose %v", chosen)
+	}
+}
