@@ -38,8 +38,9 @@ generate:
 demo: build
 	@cmd/peftgraph/demo/demo.sh $(BIN) demo-out
 
+# What a training step and an injection cost, as Markdown. ARGS=-sweep also compares other settings with the defaults.
 bench: runtime
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./train/bench
+	$(GO) run ./train/bench -peftgraph $(BIN) $(ARGS)
 
 clean:
 	rm -rf bin demo-out

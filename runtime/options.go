@@ -44,6 +44,14 @@ type Options struct {
 	Config map[string]string
 }
 
+// Mapped returns the settings for encoders, in training and forward, that were measured best for batches of some hundred
+// tokens and more; train/bench compares them with others. Weights stay in their file: packed copies of a matrix and of its
+// transpose make a training step a few percent faster and twice as much memory necessary. SkipLayerNormFusion replaces two
+// kernels by a slower one.
+func Mapped() Options {
+	return Options{DisablePrepacking: true, DisableOptimizers: []string{"SkipLayerNormFusion"}}
+}
+
 var optLevels = map[string]ort.GraphOptimizationLevel{
 	"disable":  ort.GraphOptimizationLevelDisableAll,
 	"basic":    ort.GraphOptimizationLevelEnableBasic,

@@ -109,8 +109,9 @@ func (e *engine) session(ctx context.Context, name string, g *graph.Graph) (*run
 	if err != nil {
 		return nil, err
 	}
-	return e.NewSession(ctx, model, runtime.Options{Name: name, Provider: e.provider, Threads: e.threads, ExternalDir: dir,
-		DisablePrepacking: true, DisableOptimizers: []string{"SkipLayerNormFusion"}})
+	opt := runtime.Mapped()
+	opt.Name, opt.Provider, opt.Threads, opt.ExternalDir = name, e.provider, e.threads, dir
+	return e.NewSession(ctx, model, opt)
 }
 
 // weightsDir returns the folder that holds most of the weights' bytes.
