@@ -65,8 +65,8 @@ func New(name string) (Method, error) {
 	return r.build(), nil
 }
 
-// nameOf returns the registered name of a method's type.
-func nameOf(m Method) (string, error) {
+// NameOf returns the registered name of a method's type.
+func NameOf(m Method) (string, error) {
 	for n, r := range methods {
 		if fmt.Sprintf("%T", r.build()) == fmt.Sprintf("%T", m) {
 			return n, nil
@@ -99,7 +99,7 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 		}
 	}
 	for _, m := range mergersFirst(ms) {
-		name, err := nameOf(m)
+		name, err := NameOf(m)
 		if err != nil {
 			return nil, err
 		}

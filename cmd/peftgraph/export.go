@@ -14,6 +14,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 )
@@ -23,6 +24,7 @@ func exportCommand() *cli.Command {
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the model to write"},
 		&cli.BoolFlag{Name: "merge", Usage: "fold what can be folded into the base's weights"},
 		&cli.BoolFlag{Name: "adapter-inputs", Usage: "list the adapter's tensors among the inputs too, so that a session can be given others"},
+		&cli.StringFlag{Name: "onnx-adapter", Usage: "with --adapter-inputs: also write the adapter to this .onnx_adapter file, for onnxruntime's LoraAdapter"},
 		&cli.BoolFlag{Name: "reference", Usage: "leave the base's weights in the base's file, which must lie in the output's folder"},
 		&cli.BoolFlag{Name: "keep-outputs", Usage: "keep the base's own outputs beside the logits"},
 		&cli.Float64Flag{Name: "threshold", Value: defaultThreshold, Usage: "largest difference from the trained model that passes"},
@@ -54,6 +56,7 @@ type exported struct {
 	Bytes      int64      `json:"bytes"`
 	Merged     []string   `json:"merged"`
 	Unmerged   []string   `json:"unmerged"`
+	Adapter    string     `json:"onnx_adapter,omitempty"`
 	Comparison comparison `json:"comparison"`
 	Checked    []string   `json:"checked"`
 }
@@ -65,6 +68,9 @@ func runExport(c *cli.Context, o *console, dir string) error {
 	}
 	if c.Bool("merge") && c.Bool("adapter-inputs") {
 		return usagef("export: --merge leaves no adapter for --adapter-inputs")
+	}
+	if c.String("onnx-adapter") != "" && !c.Bool("adapter-inputs") {
+		return usagef("export: --onnx-adapter is for a model with --adapter-inputs")
 	}
 	l, err := openTrained(c, o, dir)
 	if err != nil {
@@ -98,12 +104,30 @@ func runExport(c *cli.Context, o *console, dir string) error {
 		_ = os.Remove(out + ".data")
 		return err
 	}
+	if res.Adapter = c.String("onnx-adapter"); res.Adapter != "" {
+		if err := l.saveONNXAdapter(res.Adapter); err != nil {
+			return err
+		}
+	}
 	info, err := os.Stat(out)
 	if err != nil {
 		return err
 	}
 	res.Bytes = info.Size()
 	return o.result(res, func(w io.Writer) { res.print(w) })
+}
+
+// saveONNXAdapter writes the values that the exported model takes as inputs.
+func (l *loadedRun) saveONNXAdapter(path string) error {
+	f, err := format.New(format.ONNXAdapter)
+	if err != nil {
+		return err
+	}
+	values, err := l.run.Plan.Values(l.graph)
+	if err != nil {
+		return err
+	}
+	return format.Save(f, path, l.run.Plan, values)
 }
 
 // deployable returns the trained graph in the form that the flags ask for.
@@ -203,6 +227,9 @@ func (r exported) print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s, %s bytes\n", r.Output, form, thousands(int(r.Bytes)))
 	for _, o := range r.Comparison.Outputs {
 		fmt.Fprintf(w, "against the trained model on %d texts: max |Δ%s| %.2g, %d label flips\n", r.Comparison.Examples, strings.TrimSuffix(o.Name, "s"), o.MaxAbs, max(o.Flips, 0))
+	}
+	if r.Adapter != "" {
+		fmt.Fprintf(w, "%s: the adapter's tensors, for onnxruntime's LoraAdapter\n", r.Adapter)
 	}
 	for _, line := range r.Checked {
 		fmt.Fprintln(w, line)

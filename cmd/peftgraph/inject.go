@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train/data"
@@ -17,6 +18,8 @@ import (
 func injectCommand() *cli.Command {
 	flags := append(methodFlags(),
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the model to write; beside MODEL.onnx unless --self-contained (default: MODEL.<methods>.onnx)"},
+		&cli.StringFlag{Name: "adapter", Usage: "a trained adapter to put on the model, in place of --method: a folder or file in any format of peftgraph adapters list"},
+		forceFlag(),
 		&cli.BoolFlag{Name: "self-contained", Usage: "write one whole file instead of a small one that refers to MODEL.onnx"})
 	return &cli.Command{
 		Name:      "inject",
@@ -34,22 +37,7 @@ func injectCommand() *cli.Command {
 }
 
 func runInject(c *cli.Context, o *console, path string) error {
-	labels, err := injectLabels(c)
-	if err != nil {
-		return err
-	}
-	g, plan, err := loadModel(path)
-	if err != nil {
-		return err
-	}
-	if plan != nil {
-		return hintedError{fmt.Errorf("%s is injected already", path), "inject into the original model; several methods at once with --method lora,bitfit"}
-	}
-	enc, err := recognise(path, g)
-	if err != nil {
-		return err
-	}
-	plan, err = injectInto(c, enc, labels)
+	g, plan, err := injected(c, path)
 	if err != nil {
 		return err
 	}
@@ -82,6 +70,50 @@ func runInject(c *cli.Context, o *console, path string) error {
 		}
 		fmt.Fprintln(w)
 	})
+}
+
+// injected loads the model and injects what the flags ask for: methods at their start, or an adapter.
+func injected(c *cli.Context, path string) (*graph.Graph, *inject.Plan, error) {
+	if c.String("adapter") != "" {
+		return injectedAdapter(c, path)
+	}
+	labels, err := injectLabels(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, plan, err := loadModel(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if plan != nil {
+		return nil, nil, hintedError{fmt.Errorf("%s is injected already", path), "inject into the original model; several methods at once with --method lora,bitfit"}
+	}
+	enc, err := recognise(path, g)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err = injectInto(c, enc, labels)
+	return g, plan, err
+}
+
+// injectedAdapter puts an adapter on the model. What it is, it says itself.
+func injectedAdapter(c *cli.Context, path string) (*graph.Graph, *inject.Plan, error) {
+	for _, f := range methodFlags() {
+		if name := f.Names()[0]; c.IsSet(name) && name != "labels" {
+			return nil, nil, usagef("--%s: the adapter says that itself; leave one of --adapter and --%s away", name, name)
+		}
+	}
+	p, err := placeAdapter(c.String("adapter"), placement{base: path, labels: labelsFrom(c), force: c.Bool("force")})
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.graph == nil {
+		return nil, nil, hintedError{fmt.Errorf("%s is a model", c.String("adapter")), "take the adapter out with peftgraph adapters convert"}
+	}
+	if err := p.copyValues(); err != nil {
+		return nil, nil, err
+	}
+	return p.graph, p.plan, p.plan.SetValues(p.graph, p.values)
 }
 
 // injectLabels checks the labels before anything is loaded: a head for unnamed classes can't be right by chance.

@@ -52,7 +52,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true, // texts have commas
 		Commands: []*cli.Command{
 			inspectCommand(), injectCommand(), trainCommand(), evalCommand(), predictCommand(), exportCommand(),
-			verifyCommand(), gradcheckCommand(), runtimeCommand(), pullCommand(),
+			verifyCommand(), gradcheckCommand(), adaptersCommand(), runtimeCommand(), pullCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exitStatus prints errors, once
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usageError{err.Error()} },

@@ -273,3 +273,33 @@ func FuzzONNXAdapter(f *testing.F) {
 		}
 	})
 }
+
+// A plan counts as long as the configuration beside it is the one it was written with.
+func TestPlanBesideAnotherConfig(t *testing.T) {
+	f := fixtureOf(t, "lora_seqcls")
+	g, plan := f.load(t, f.dir)
+	plan.Base, plan.Task.Labels = "a base", []string{"x", "y", "z"}
+	values, err := plan.Values(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := Save(formats[HFPEFT], dir, plan, values); err != nil {
+		t.Fatal(err)
+	}
+	a, err := Load(dir)
+	if err != nil || a.Plan == nil || a.Base != "a base" || a.Task.Labels[2] != "z" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	edit(t, filepath.Join(dir, hfConfigFile), func(text []byte) []byte {
+		return bytes.Replace(text, []byte(`"lora_alpha": 8`), []byte(`"lora_alpha": 16`), 1)
+	})
+	a, err = Load(dir)
+	if err != nil || a.Plan != nil || a.Methods[0].(*inject.LoRA).Alpha != 16 {
+		t.Errorf("the plan of an adapter that was written again is taken: %+v, %v", a, err)
+	}
+	edit(t, filepath.Join(dir, PlanFile), func(text []byte) []byte { return text[:len(text)/2] })
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), PlanFile) {
+		t.Errorf("a damaged plan: %v", err)
+	}
+}

@@ -1,7 +1,7 @@
 package format
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,15 +39,44 @@ func Save(f Format, path string, p *inject.Plan, values map[string]*graph.Tensor
 	if err := f.Save(path, p, values); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(p, "", " ")
+	plan, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("format: plan: %w", err)
+	}
+	config, err := configHash(path)
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(besides{config, plan}, "", " ")
 	if err != nil {
 		return fmt.Errorf("format: plan: %w", err)
 	}
 	return atomicfile.WriteBytes(planPath(path), append(text, '\n'))
 }
 
-// readPlan takes from the plan beside the adapter what the format itself doesn't say. Where the two disagree on the method
-// the format's own word counts: another program may have written the adapter again since.
+// besides is what a plan file holds. The hash of the adapter's own configuration tells whether another program has written
+// the adapter again since: the plan is then of another adapter.
+type besides struct {
+	Config string          `json:"config_sha256,omitempty"`
+	Plan   json.RawMessage `json:"plan"`
+}
+
+// configHash returns the SHA-256, in hex, of the adapter_config.json in a folder, "" where there is none.
+func configHash(path string) (string, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return "", nil
+	}
+	text, err := os.ReadFile(filepath.Join(path, hfConfigFile)) // AdapterHub's has the same name
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("format: %w", err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text)), nil
+}
+
+// readPlan takes from the plan beside the adapter what the format itself doesn't say.
 func (a *Adapter) readPlan() error {
 	path := planPath(a.Path)
 	text, err := os.ReadFile(path)
@@ -57,25 +86,23 @@ func (a *Adapter) readPlan() error {
 	if err != nil {
 		return fmt.Errorf("format: %w", err)
 	}
-	p, err := inject.ParsePlan(text)
+	var b besides
+	if err := json.Unmarshal(text, &b); err != nil {
+		return fmt.Errorf("format: %s: %w", path, err)
+	}
+	p, err := inject.ParsePlan(b.Plan)
 	if err != nil {
 		return fmt.Errorf("format: %s: %w", path, err)
 	}
-	if a.Methods == nil {
-		if a.Methods, err = methodsOf(p); err != nil {
-			return fmt.Errorf("format: %s: %w", path, err)
-		}
-		a.Task = p.Task
+	config, err := configHash(a.Path)
+	if err != nil || config != b.Config {
+		return err
 	}
-	if a.Task.Type != p.Task.Type || a.Task.Outputs() != p.Task.Outputs() {
-		return nil
+	if a.Methods, err = methodsOf(p); err != nil {
+		return fmt.Errorf("format: %s: %w", path, err)
 	}
-	a.Task, a.Head, a.Base = p.Task, p.Head.Kind, p.Base
-	same, err := a.sameMethods(p)
-	if same {
-		a.Plan = p
-	}
-	return err
+	a.Plan, a.Task, a.Head, a.Base = p, p.Task, p.Head.Kind, p.Base
+	return nil
 }
 
 func methodsOf(p *inject.Plan) ([]inject.Method, error) {
@@ -88,25 +115,6 @@ func methodsOf(p *inject.Plan) ([]inject.Method, error) {
 		out = append(out, m)
 	}
 	return out, nil
-}
-
-// sameMethods reports whether the plan's methods have the settings that the adapter's own files give.
-func (a *Adapter) sameMethods(p *inject.Plan) (bool, error) {
-	planned, err := methodsOf(p)
-	if err != nil || len(planned) != len(a.Methods) {
-		return false, err
-	}
-	for i, m := range planned {
-		ours, errOurs := json.Marshal(a.Methods[i])
-		theirs, errTheirs := json.Marshal(m)
-		if err := errors.Join(errOurs, errTheirs); err != nil {
-			return false, fmt.Errorf("format: settings: %w", err)
-		}
-		if fmt.Sprintf("%T", a.Methods[i]) != fmt.Sprintf("%T", m) || !bytes.Equal(ours, theirs) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // CheckBase fails with an [OtherBaseError] when the adapter was trained on a base with another fingerprint. An adapter that
