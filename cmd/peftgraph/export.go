@@ -139,17 +139,21 @@ func (l *loadedRun) deployable(c *cli.Context, res *exported) (*graph.Graph, err
 	for _, m := range plan.Methods {
 		res.Unmerged = append(res.Unmerged, m.Name)
 	}
-	if c.Bool("merge") {
+	switch {
+	case c.Bool("merge"):
 		unmerged, err := inject.Merge(g, plan)
 		if err != nil {
 			return nil, err
 		}
 		res.Merged, res.Unmerged = res.Unmerged, append([]string{}, unmerged...)
-	} else {
+	case c.Bool("adapter-inputs"):
 		inject.Deploy(g)
-	}
-	if c.Bool("adapter-inputs") {
 		if err := inject.Overridable(g, plan); err != nil {
+			return nil, err
+		}
+	default:
+		inject.Deploy(g)
+		if err := inject.Fold(g); err != nil {
 			return nil, err
 		}
 	}
