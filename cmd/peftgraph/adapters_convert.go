@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -54,7 +55,7 @@ func adaptersConvertCommand() *cli.Command {
 		Name:      "convert",
 		Usage:     "write an adapter, or the one in an injected model, in another format",
 		ArgsUsage: "ADAPTER",
-		Flags:     append(writeFlags("the folder or file to write"), outputFlags()...),
+		Flags:     append(append(writeFlags("the folder or file to write"), layoutFlag()), outputFlags()...),
 		Action: func(c *cli.Context) error {
 			path, err := onePath(c, "adapter")
 			if err != nil {
@@ -63,6 +64,12 @@ func adaptersConvertCommand() *cli.Command {
 			p, err := placeAdapter(path, placementFrom(c))
 			if err != nil {
 				return err
+			}
+			if layout := c.String("layout"); layout != "" {
+				if p.plan, err = relayout(p.plan, layout); err != nil {
+					return err
+				}
+				newConsole(c).note("virtual tokens trained in one place stand in another now: the outputs are not what they were; train on from here")
 			}
 			if err := writeAdapter(c, p.plan, p.values); err != nil {
 				return err
@@ -77,6 +84,38 @@ func adaptersConvertCommand() *cli.Command {
 			})
 		},
 	}
+}
+
+func layoutFlag() cli.Flag {
+	return &cli.StringFlag{Name: "layout", Usage: "write virtual tokens for the other library's placement, peft or adapterhub, which changes what the model computes",
+		Action: oneOf("layout", inject.LayoutPEFT, inject.LayoutAdapterHub)}
+}
+
+// relayout returns the plan with its virtual tokens in another library's place.
+func relayout(p *inject.Plan, layout string) (*inject.Plan, error) {
+	moved := *p
+	moved.Methods = nil
+	found := false
+	for _, a := range p.Methods {
+		m, err := p.Method(a.Name)
+		if err != nil {
+			return nil, err
+		}
+		if ok, err := inject.Set(m, "layout", layout); err != nil {
+			return nil, err
+		} else if ok {
+			found = true
+		}
+		settings, err := json.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		moved.Methods = append(moved.Methods, inject.Applied{Name: a.Name, Settings: settings})
+	}
+	if !found {
+		return nil, usagef("--layout: the adapter has no virtual tokens")
+	}
+	return &moved, nil
 }
 
 func adaptersCombineCommand() *cli.Command {

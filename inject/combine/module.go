@@ -125,7 +125,7 @@ func (p *part) stack(m *module, a, b *graph.Tensor, sign float32) error {
 	}
 	r := len(x) / m.in
 	if len(x) != r*m.in || len(y) != r*m.out || r == 0 {
-		return fmt.Errorf("A is %v and B %v: they don't fit a module of %d×%d", a.Dims, b.Dims, m.out, m.in)
+		return fmt.Errorf("its A %v and B %v don't fit a module of %d×%d", a.Dims, b.Dims, m.out, m.in)
 	}
 	wide := make([]float32, 0, m.out*(p.rank+r))
 	for o := range m.out {

@@ -331,3 +331,34 @@ func TestAdapterHubUnion(t *testing.T) {
 		t.Errorf("%d values became %d", len(values), len(bound))
 	}
 }
+
+// Whatever a configuration says, reading it ends in methods or in an error.
+func FuzzAdapterHubConfig(f *testing.F) {
+	for _, name := range hubFixtures {
+		for _, file := range []string{hubConfigFile, hubHeadConfigFile} {
+			if text, err := os.ReadFile(filepath.Join("testdata/adapterhub", name, file)); err == nil {
+				f.Add(text)
+			}
+		}
+	}
+	f.Add([]byte(`{"config": "pfeiffer", "model_type": "bert"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var c map[string]json.RawMessage
+		if json.Unmarshal(text, &c) != nil {
+			return
+		}
+		if ms, err := hubParse(c); err == nil {
+			for _, m := range ms {
+				if _, err := inject.NameOf(m); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		head := hubHead{Layers: 1, Bias: true}
+		if read(c, "config", &head) == nil {
+			if task, _, err := head.task(); err == nil && task.Outputs() != head.Labels {
+				t.Errorf("%d outputs of %+v", task.Outputs(), head)
+			}
+		}
+	})
+}

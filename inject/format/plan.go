@@ -17,7 +17,7 @@ import (
 // PlanFile is what lies beside an adapter that peftgraph wrote: its [inject.Plan] as JSON, which holds what the formats of
 // other programs have no place for: the fingerprint of the base, the label names and the head. An adapter that is one file
 // has it under the file's name with ".json" added.
-const PlanFile = "peftgraph.json"
+const PlanFile = "peftgraph_adapter.json"
 
 func planPath(path string) string {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
