@@ -106,14 +106,15 @@ func (s *StepGraph) maskFeeds(feeds map[string]*graph.Tensor, b *data.Batch, see
 	return nil
 }
 
-// draw sets each element to true with probability 1−rate, to 16 bits: four elements a random number.
+// draw sets each element to true with probability 1−rate, to 16 bits: four elements a random number. The loop is written
+// out since a model's masks have millions of elements a step.
 func draw(keep []bool, rate float64, src *rand.PCG) {
-	limit := uint64(rate * (1 << 16))
-	for i := 0; i < len(keep); i += 4 {
-		r := src.Uint64()
-		for k := i; k < min(i+4, len(keep)); k++ {
-			keep[k] = r&0xffff >= limit
-			r >>= 16
-		}
+	limit := uint16(rate * (1 << 16))
+	for ; len(keep) >= 4; keep = keep[4:] {
+		r, four := src.Uint64(), keep[:4:4]
+		four[0], four[1], four[2], four[3] = uint16(r) >= limit, uint16(r>>16) >= limit, uint16(r>>32) >= limit, uint16(r>>48) >= limit
+	}
+	for r, i := src.Uint64(), 0; i < len(keep); i++ {
+		keep[i] = uint16(r>>(16*i)) >= limit
 	}
 }
