@@ -90,17 +90,17 @@ func (a *Adapter) Bind(p *inject.Plan) (map[string]*graph.Tensor, error) {
 		if x == nil {
 			return nil, fmt.Errorf("format: %s: tensor %q is missing: %s of %q would stay random", a.Path, key, t.Role, t.Target)
 		}
+		x, err := single(x)
+		if err != nil {
+			return nil, fmt.Errorf("format: %s: tensor %q: %w", a.Path, key, err)
+		}
 		if a.Part != nil {
-			var err error
 			if x, err = a.Part(p, t, x); err != nil {
 				return nil, fmt.Errorf("format: %s: tensor %q: %w", a.Path, key, err)
 			}
 		}
 		if !slices.Equal(x.Dims, t.Shape) {
 			return nil, fmt.Errorf("format: %s: tensor %q is %v, and %q needs %v: it belongs to another model", a.Path, key, x.Dims, t.Target, t.Shape)
-		}
-		if err := finite(x); err != nil {
-			return nil, fmt.Errorf("format: %s: tensor %q: %w", a.Path, key, err)
 		}
 		used[key] = true
 		out[t.Name] = x
@@ -113,18 +113,26 @@ func (a *Adapter) Bind(p *inject.Plan) (map[string]*graph.Tensor, error) {
 	return out, nil
 }
 
-// finite fails for tensors with NaN or infinite elements.
-func finite(t *graph.Tensor) error {
+// single returns a tensor as float32, in which trainables are: adapters of models in half precision are widened. It fails for
+// NaN and infinite elements.
+func single(t *graph.Tensor) (*graph.Tensor, error) {
+	if t.DType == graph.Float16 || t.DType == graph.BFloat16 {
+		wide, err := t.Float64s()
+		if err != nil {
+			return nil, err
+		}
+		t = graph.FloatTensor(graph.Float, t.Dims, wide)
+	}
 	data, err := graph.Data[float32](t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, v := range data {
 		if v-v != 0 {
-			return fmt.Errorf("element %d is %v: the adapter is damaged or its training diverged", i, v)
+			return nil, fmt.Errorf("element %d is %v: the adapter is damaged or its training diverged", i, v)
 		}
 	}
-	return nil
+	return t, nil
 }
 
 // everyMethod is for formats that hold trainables by our own names.
