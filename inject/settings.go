@@ -124,7 +124,7 @@ func parsePattern(text string, to *Pattern) error {
 		name, number, ok := strings.Cut(part, "=")
 		x, err := strconv.ParseFloat(number, 64)
 		if !ok || err != nil || name == "" {
-			return fmt.Errorf("want NAME=NUMBER,...")
+			return fmt.Errorf("want NAME=NUMBER, several separated by commas")
 		}
 		(*to)[name] = x
 	}
