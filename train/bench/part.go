@@ -36,8 +36,12 @@ func (p *part) once(ctx context.Context) error {
 	return err
 }
 
-// turn runs the part for a while. On one thread its processor time is taken, which other programs hardly change.
+// turn runs the part for a while. On one thread its processor time is taken, which other programs hardly change. The first
+// run isn't timed: threads of the session before still wait for work meanwhile, and spin.
 func (p *part) turn(ctx context.Context, threads int) (turn, error) {
+	if err := p.once(ctx); err != nil {
+		return turn{}, err
+	}
 	start, cpu, runs := time.Now(), processorTime(), 0
 	for time.Since(start) < turnTime {
 		if err := p.once(ctx); err != nil {
@@ -71,14 +75,12 @@ type rounds struct {
 	Disturbed int      // rounds in which another program took a part of the processor
 }
 
-// takeTurns runs each part twice for warmth, then n rounds.
+// takeTurns runs each part once for warmth, then n rounds.
 func takeTurns(ctx context.Context, parts []*part, n, threads int) (*rounds, error) {
 	r := &rounds{parts: parts}
 	for _, p := range parts {
-		for range 2 {
-			if err := p.once(ctx); err != nil {
-				return nil, err
-			}
+		if err := p.once(ctx); err != nil {
+			return nil, err
 		}
 	}
 	for range n {
