@@ -10,6 +10,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/graph/shape"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/runtime"
@@ -156,6 +157,23 @@ func (m *model) forwardPart(ctx context.Context, v variant) (*part, error) {
 	}
 	feeds[train.ParamsInput] = graph.TensorOf(nil, params)
 	return m.part(ctx, "forward", g, v, feeds)
+}
+
+// basePart is the model itself, without LoRA or head, as onnxruntime runs a file by default: all optimizations, packed
+// weights, planned memory. It is what a user of the base has.
+func (m *model) basePart(ctx context.Context) (*part, error) {
+	g, err := onnxfile.Load(m.Model)
+	if err != nil {
+		return nil, err
+	}
+	if err := shape.Infer(g); err != nil {
+		return nil, err
+	}
+	feeds, err := train.TokenFeeds(g, m.plan.Encoder, m.batch())
+	if err != nil {
+		return nil, err
+	}
+	return m.part(ctx, "base", g, variant{Options: &runtime.Options{OptLevel: "all", MemPattern: true}}, feeds)
 }
 
 func (m *model) batch() *data.Batch {

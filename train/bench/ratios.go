@@ -13,6 +13,7 @@ type ratios struct {
 	Step      float64 // of the step
 	OfChain   float64 // Step/Chain in percent
 	ToForward float64 // time of a step / time of a forward
+	ToBase    float64 // time of a step / time of the base's own forward in a session with default options
 	FlopRatio float64 // the same of their products' operations
 	Seconds   float64 // of a step
 	Rounds    int
@@ -37,7 +38,11 @@ func measureRatios(ctx context.Context, j job) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := takeTurns(ctx, []*part{chain, forward, step}, j.Rounds, j.Threads)
+	base, err := m.basePart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := takeTurns(ctx, []*part{chain, forward, step, base}, j.Rounds, j.Threads)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +53,7 @@ func measureRatios(ctx context.Context, j job) (any, error) {
 		Chain: r.median(speed(0)), Forward: r.median(speed(1)), Step: r.median(speed(2)),
 		OfChain:   100 * r.median(func(s []float64) float64 { return step.flops / s[2] / (chain.flops / s[0]) }),
 		ToForward: r.median(func(s []float64) float64 { return s[2] / s[1] }), FlopRatio: step.flops / forward.flops,
+		ToBase:  r.median(func(s []float64) float64 { return s[2] / s[3] }),
 		Seconds: r.median(func(s []float64) float64 { return s[2] }), Rounds: len(r.turns), Disturbed: r.Disturbed,
 	}, nil
 }
