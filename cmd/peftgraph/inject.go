@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -65,11 +66,24 @@ func runInject(c *cli.Context, o *console, path string) error {
 	}{out, info.Size(), plan.Parameters(), float64(plan.Parameters()) / float64(plan.Encoder.Parameters), plan}
 	return o.result(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s, %s bytes", out, planText(plan), thousands(int(info.Size())))
-		if opt.Weights == onnxfile.Reference {
-			fmt.Fprintf(w, "; the base's weights stay in %s", filepath.Base(path))
+		if files := weightFiles(g); opt.Weights == onnxfile.Reference && len(files) > 0 {
+			fmt.Fprintf(w, "; the base's weights stay in %s", strings.Join(files, ", "))
 		}
 		fmt.Fprintln(w)
 	})
+}
+
+// weightFiles names the files that hold the graph's weights: the model's own, its external data, a checkpoint.
+func weightFiles(g *graph.Graph) []string {
+	var out []string
+	for _, v := range g.Initializers() {
+		if ref := v.Init().Ref(); ref != nil {
+			if name := filepath.Base(ref.File.Path()); !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 // injected loads the model and injects what the flags ask for: methods at their start, or an adapter.
