@@ -23,13 +23,7 @@ func evalCommand() *cli.Command {
 		Usage:     "judge a trained run, or an injected model as it is, on labelled text",
 		ArgsUsage: "RUN/ or MODEL.lora.onnx",
 		Flags:     append(flags, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			dir, err := onePath(c, "run folder or injected model")
-			if err != nil {
-				return err
-			}
-			return runEval(c, newConsole(c), dir)
-		},
+		Action:    withPath("run folder or injected model", runEval),
 	}
 }
 

@@ -40,13 +40,7 @@ func exportCommand() *cli.Command {
 		Usage:     "write a deployable model from a trained run, and prove that it computes the same",
 		ArgsUsage: "RUN/",
 		Flags:     append(flags, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			dir, err := onePath(c, "run folder")
-			if err != nil {
-				return err
-			}
-			return runExport(c, newConsole(c), dir)
-		},
+		Action:    withPath("run folder", runExport),
 	}
 }
 

@@ -31,13 +31,7 @@ func gradcheckCommand() *cli.Command {
 		ArgsUsage:   "MODEL.onnx",
 		Description: "Exit status 3 when an error is past its threshold.",
 		Flags:       append(flags, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			path, err := onePath(c, "injected model")
-			if err != nil {
-				return err
-			}
-			return runGradcheck(c, newConsole(c), path)
-		},
+		Action:      withPath("injected model", runGradcheck),
 	}
 }
 

@@ -27,13 +27,7 @@ func injectCommand() *cli.Command {
 		Usage:     "add a method's trainable parameters and a head to a model",
 		ArgsUsage: "MODEL.onnx",
 		Flags:     append(flags, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			path, err := onePath(c, "model")
-			if err != nil {
-				return err
-			}
-			return runInject(c, newConsole(c), path)
-		},
+		Action:    withPath("model", runInject),
 	}
 }
 

@@ -64,6 +64,17 @@ func saveModel(g *graph.Graph, path string, opt onnxfile.Options) error {
 	return err
 }
 
+// withPath is the action of a command that works on its only positional argument.
+func withPath(what string, run func(c *cli.Context, o *console, path string) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		path, err := onePath(c, what)
+		if err != nil {
+			return err
+		}
+		return run(c, newConsole(c), path)
+	}
+}
+
 // runtimeFlags choose the library and the provider.
 func runtimeFlags() []cli.Flag {
 	return []cli.Flag{

@@ -26,13 +26,7 @@ func predictCommand() *cli.Command {
 		Usage:     "classify texts with a trained run",
 		ArgsUsage: "RUN/",
 		Flags:     append(flags, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			dir, err := onePath(c, "run folder")
-			if err != nil {
-				return err
-			}
-			return runPredict(c, newConsole(c), dir)
-		},
+		Action:    withPath("run folder", runPredict),
 	}
 }
 

@@ -23,13 +23,7 @@ func pullCommand() *cli.Command {
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "also copy the model into this folder"},
 			&cli.StringFlag{Name: "source", Value: "auto", Usage: "auto or one of " + strings.Join(pull.Sources(), ", ")},
 			&cli.StringFlag{Name: "revision", Usage: "branch, tag or commit of a hub repository"}),
-		Action: func(c *cli.Context) error {
-			name, err := onePath(c, "model name")
-			if err != nil {
-				return err
-			}
-			return runPull(c, newConsole(c), name)
-		},
+		Action: withPath("model name", runPull),
 	}
 }
 
