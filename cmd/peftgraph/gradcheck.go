@@ -155,6 +155,7 @@ func (g gradients) print(w io.Writer) {
 	for _, r := range g.Results {
 		fmt.Fprintf(w, "%-70s emitted %+.9e  measured %+.9e  relative error %.1e\n", r.Name, r.Emitted, r.Measured, r.RelErr)
 	}
-	fmt.Fprintf(w, "worst relative error %.1e over %d parameters, in float64\n", g.Worst, len(g.Results))
+	fmt.Fprintf(w, "worst relative error %.1e over %d parameters, in float64; relative to the largest of the derivative, its usual size (the gradient's norm over the root of its length) and 1e-5\n",
+		g.Worst, len(g.Results))
 	fmt.Fprintf(w, "onnxruntime's float32 gradients: relative error %.1e over all parameters\n", g.Float32)
 }
