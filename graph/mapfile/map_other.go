@@ -7,7 +7,8 @@ import (
 	"os"
 )
 
-func mapped(f *os.File, size int64) ([]byte, error) {
+// Map reads the first size bytes of f: weights take memory where no mapping is available.
+func Map(f *os.File, size int64) ([]byte, error) {
 	data := make([]byte, size)
 	_, err := io.ReadFull(f, data)
 	return data, err

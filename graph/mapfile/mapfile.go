@@ -37,7 +37,7 @@ func Open(path string) (*File, error) {
 	if info.Size() == 0 {
 		return m, nil
 	}
-	if m.data, err = mapped(f, info.Size()); err != nil {
+	if m.data, err = Map(f, info.Size()); err != nil {
 		return nil, fmt.Errorf("mapfile: %s: %w", path, err)
 	}
 	return m, nil

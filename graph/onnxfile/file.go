@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/peftgraph/peftgraph/graph/mapfile"
 )
 
 // inlineBelow is the size in bytes below which a tensor is copied when it is read, and stays in the model when that is saved.
@@ -48,7 +50,7 @@ func openSource(path string) (*source, error) {
 		s.data = make([]byte, s.size)
 		_, err = io.ReadFull(f, s.data)
 	} else {
-		s.data, err = mapFile(f, s.size)
+		s.data, err = mapfile.Map(f, s.size)
 	}
 	if err != nil {
 		return nil, closing(f, &os.PathError{Op: "map", Path: abs, Err: err})
