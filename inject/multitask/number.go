@@ -1,0 +1,105 @@
+package multitask
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/shape"
+)
+
+// number gives every value of a part its number, and counts those that parts share.
+func (j *joining) number(task int, p Part) (*branch, error) {
+	b := &branch{Part: p, j: j, task: task, scope: "task/" + p.Name + "/", number: map[*graph.Value]int{}, done: map[*graph.Value]*graph.Value{}}
+	b.Graph = p.Graph.Clone()
+	b.Graph.SetOutputs(b.Graph.Value(p.Plan.Logits))
+	b.Graph.Prune()
+	if err := shape.Unify(b.Graph.Inputs()...); err != nil {
+		return nil, err
+	}
+	if err := shape.Infer(b.Graph); err != nil {
+		return nil, err
+	}
+	b.batch = b.Graph.Value(p.Plan.Encoder.Inputs.IDs).Shape[0]
+	seen := map[int]bool{}
+	file := func(v *graph.Value, key string) {
+		n, ok := j.numbers[key]
+		if !ok {
+			n = len(j.numbers)
+			j.numbers[key] = n
+		}
+		if b.number[v] = n; !seen[n] {
+			seen[n] = true
+			j.shared[n]++
+		}
+	}
+	for _, v := range b.Graph.Inputs() {
+		if j.g.Value(v.Name()) == nil || v.Init() != nil {
+			return nil, fmt.Errorf("its input %s is not the base's", v)
+		}
+		file(v, "input "+v.Name())
+		j.outer[b.number[v]] = j.g.Value(v.Name())
+	}
+	for _, v := range b.Graph.Initializers() {
+		key, err := tensorKey(v.Init())
+		if err != nil {
+			return nil, fmt.Errorf("initializer %q: %w", v.Name(), err)
+		}
+		file(v, key)
+	}
+	for _, n := range b.Graph.Nodes() {
+		key, err := b.nodeKey(n)
+		if err != nil {
+			return nil, fmt.Errorf("node %s: %w", n, err)
+		}
+		for i, v := range n.Outputs() {
+			if v != nil {
+				file(v, fmt.Sprintf("%s → %d", key, i))
+			}
+		}
+	}
+	return b, nil
+}
+
+// nodeKey is equal for nodes that compute the same.
+func (b *branch) nodeKey(n *graph.Node) (string, error) {
+	if len(n.Subgraphs()) > 0 {
+		return "", fmt.Errorf("it has a subgraph and can't be put into another")
+	}
+	var sb strings.Builder
+	fmt.Fprintf(&sb, "%s.%s", n.Domain, n.Op)
+	for _, v := range n.Inputs() {
+		if v == nil {
+			sb.WriteString(" -")
+		} else {
+			fmt.Fprintf(&sb, " %d", b.number[v])
+		}
+	}
+	for _, a := range n.Attrs {
+		fmt.Fprintf(&sb, " %s:%d=%v %v %q %v %v %q", a.Name, a.Kind, a.F, a.I, a.S, a.Floats, a.Ints, a.Strings)
+		for _, t := range append(a.Tensors[:len(a.Tensors):len(a.Tensors)], a.T) {
+			key, err := tensorKey(t)
+			if err != nil {
+				return "", err
+			}
+			sb.WriteString(" " + key)
+		}
+	}
+	return sb.String(), nil
+}
+
+// tensorKey is equal for tensors that are equal: by their place where they lie in a file, which isn't read.
+func tensorKey(t *graph.Tensor) (string, error) {
+	if t == nil {
+		return "no tensor", nil
+	}
+	if ref := t.Ref(); ref != nil {
+		return fmt.Sprintf("tensor %s%v in %q at %d", t.DType, t.Dims, ref.File.Path(), ref.Offset), nil
+	}
+	data, err := t.Bytes()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("tensor %s%v of %x", t.DType, t.Dims, sha256.Sum256(data)), nil
+}
