@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -10,8 +11,9 @@ import (
 	"github.com/peftgraph/peftgraph/train/data"
 )
 
-// TokenFeeds returns the model's own inputs for a batch, in the integer types that g declares.
-func TokenFeeds(g *graph.Graph, info models.Info, b *data.Batch) (map[string]*graph.Tensor, error) {
+// TokenFeeds returns the model's own inputs for a batch, in the integer types that g declares. The inputs named in others are
+// left to the caller.
+func TokenFeeds(g *graph.Graph, info models.Info, b *data.Batch, others ...string) (map[string]*graph.Tensor, error) {
 	dims := []int64{int64(b.Size), int64(b.Length)}
 	feeds := map[string]*graph.Tensor{}
 	positions := func() []int64 {
@@ -33,7 +35,7 @@ func TokenFeeds(g *graph.Graph, info models.Info, b *data.Batch) (map[string]*gr
 		case info.Inputs.Position:
 			ids = positions()
 		default:
-			if v.Init() != nil || isOwn(v.Name()) {
+			if v.Init() != nil || isOwn(v.Name()) || slices.Contains(others, v.Name()) {
 				continue
 			}
 			return nil, fmt.Errorf("train: the model's input %s is none of ids, mask, token types and positions: nothing can be fed to it", v)

@@ -18,20 +18,31 @@ func predictCommand() *cli.Command {
 		&cli.StringSliceFlag{Name: "text", Usage: "a text; may be given several times (default: the lines of standard input)"},
 		&cli.StringFlag{Name: "pair", Usage: "the second text of the pair, with one --text"},
 		&cli.IntFlag{Name: "eval-batch-size", Value: train.DefaultSettings().EvalBatch, Usage: "texts per batch"},
+		adapterFlag(),
+		&cli.StringSliceFlag{Name: "task", Usage: "with --adapter: the task of the texts; may be given several times (default: as a line of standard input says with TASK<TAB>TEXT[<TAB>PAIR], else all)"},
 		modelFlag(),
 	}
 	flags = append(flags, runtimeFlags()...)
 	return &cli.Command{
 		Name:      "predict",
-		Usage:     "classify texts with a trained run",
-		ArgsUsage: "RUN/",
+		Usage:     "classify texts with a trained run, or with several on one base at once",
+		ArgsUsage: "RUN/ or --adapter NAME=RUN/ …",
 		Flags:     append(flags, outputFlags()...),
-		Action:    withPath("run folder", runPredict),
+		Action: func(c *cli.Context) error {
+			switch {
+			case c.IsSet("adapter"):
+				return predictJoint(c, newConsole(c))
+			case c.IsSet("task"):
+				return usagef("predict: --task is for several runs, given with --adapter NAME=RUN/")
+			}
+			return withPath("run folder", runPredict)(c)
+		},
 	}
 }
 
 // A prediction is one line of predict's JSON.
 type prediction struct {
+	Task        string    `json:"task,omitempty"` // where there are several
 	Text        string    `json:"text"`
 	Pair        string    `json:"pair,omitempty"`
 	Label       string    `json:"label,omitempty"`
@@ -59,7 +70,7 @@ func runPredict(c *cli.Context, o *console, dir string) error {
 		return err
 	}
 	for i, e := range examples {
-		if err := l.print(o, e, p, i); err != nil {
+		if err := newPrediction(e, l.run.Plan.Task.Labels, p.Row(i)).write(o); err != nil {
 			return err
 		}
 	}
@@ -96,24 +107,30 @@ func texts(c *cli.Context) ([]data.Example, error) {
 	return out, nil
 }
 
-func (l *loadedRun) print(o *console, e data.Example, p train.Predictions, i int) error {
-	row := p.Row(i)
-	out := prediction{Text: e.Text, Pair: e.Pair, Logits: row}
-	if labels := l.run.Plan.Task.Labels; len(labels) > 0 {
-		class := p.Class(i)
-		out.Label, out.Probability = labels[class], softmax(row)[class]
-	} else {
-		v := float64(row[0])
+// newPrediction reads logits as a class, where there are labels, else as a value.
+func newPrediction(e data.Example, labels []string, logits []float32) prediction {
+	out := prediction{Text: e.Text, Pair: e.Pair, Logits: logits}
+	if len(labels) == 0 {
+		v := float64(logits[0])
 		out.Value = &v
+		return out
 	}
-	if o.json {
-		line, err := json.Marshal(out)
-		if err == nil {
-			_, err = fmt.Fprintf(o.out, "%s\n", line)
-		}
-		return err
+	p := softmax(logits)
+	class := largest(p)
+	out.Label, out.Probability = labels[class], p[class]
+	return out
+}
+
+// write prints one line, of JSON where that was asked for.
+func (p prediction) write(o *console) error {
+	if !o.json {
+		return p.print(o.out)
 	}
-	return out.print(o.out)
+	line, err := json.Marshal(p)
+	if err == nil {
+		_, err = fmt.Fprintf(o.out, "%s\n", line)
+	}
+	return err
 }
 
 func (p prediction) print(w io.Writer) error {
@@ -121,12 +138,14 @@ func (p prediction) print(w io.Writer) error {
 	if p.Pair != "" {
 		text += " | " + p.Pair
 	}
-	var err error
+	line := fmt.Sprintf("%s\t%.4f\t%s\n", p.Label, p.Probability, text)
 	if p.Value != nil {
-		_, err = fmt.Fprintf(w, "%.4f\t%s\n", *p.Value, text)
-	} else {
-		_, err = fmt.Fprintf(w, "%s\t%.4f\t%s\n", p.Label, p.Probability, text)
+		line = fmt.Sprintf("%.4f\t%s\n", *p.Value, text)
 	}
+	if p.Task != "" {
+		line = p.Task + "\t" + line
+	}
+	_, err := io.WriteString(w, line)
 	return err
 }
 

@@ -119,7 +119,7 @@ func (b *branch) value(v *graph.Value) (*graph.Value, error) {
 	var out *graph.Value
 	var err error
 	switch {
-	case v.Init() != nil:
+	case constant(v) != nil:
 		if out, err = b.outside(v); err == nil {
 			out, err = b.captured(out)
 		}
@@ -170,7 +170,7 @@ func (b *branch) outside(v *graph.Value) (*graph.Value, error) {
 	if out := b.j.outer[b.number[v]]; out != nil {
 		return out, nil
 	}
-	if t := v.Init(); t != nil {
+	if t := constant(v); t != nil {
 		name := v.Name()
 		if b.j.shared[b.number[v]] < b.j.parts || b.j.g.Value(name) != nil {
 			name = b.j.g.UniqueName(b.scope + name)

@@ -54,7 +54,10 @@ func (j *joining) number(task int, p Part) (*branch, error) {
 			return nil, fmt.Errorf("node %s: %w", n, err)
 		}
 		for i, v := range n.Outputs() {
-			if v != nil {
+			switch {
+			case constant(v) != nil:
+				file(v, key)
+			case v != nil:
 				file(v, fmt.Sprintf("%s → %d", key, i))
 			}
 		}
@@ -62,8 +65,22 @@ func (j *joining) number(task int, p Part) (*branch, error) {
 	return b, nil
 }
 
-// nodeKey is equal for nodes that compute the same.
+// constant returns the tensor that v always is, be it an initializer or a Constant node's, or nil.
+func constant(v *graph.Value) *graph.Tensor {
+	if v == nil || v.Init() != nil {
+		return v.Const()
+	}
+	if n := v.Producer(); n.Is("Constant") && n.Attr("value") != nil {
+		return n.Attr("value").T
+	}
+	return nil
+}
+
+// nodeKey is equal for nodes that compute the same, and for constants that are the same.
 func (b *branch) nodeKey(n *graph.Node) (string, error) {
+	if t := constant(n.Output(0)); t != nil {
+		return tensorKey(t)
+	}
 	if len(n.Subgraphs()) > 0 {
 		return "", fmt.Errorf("it has a subgraph and can't be put into another")
 	}
