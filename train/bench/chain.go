@@ -66,5 +66,5 @@ func (j job) chain(ctx context.Context, rt *runtime.Runtime, width, inner int) (
 		x[i] = float32(i%7) - 3
 	}
 	feeds := map[string]*graph.Tensor{"x": graph.TensorOf([]int64{int64(j.Batch * j.Length), int64(width)}, x)}
-	return &part{name: "chain", flops: flops, session: s, feeds: feeds, fetches: []string{g.Outputs()[0].Name()}}, nil
+	return &part{name: "chain", flops: flops, calls: []call{{s, feeds, []string{g.Outputs()[0].Name()}}}}, nil
 }

@@ -84,6 +84,7 @@ var children = map[string]func(context.Context, job) (any, error){
 	"build":   buildModel,
 	"ratios":  measureRatios,
 	"train":   measureTraining,
+	"serving": measureServing,
 	"profile": measureProfile,
 	"sweep":   measureSweep,
 }

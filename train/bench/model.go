@@ -199,5 +199,5 @@ func (m *model) part(ctx context.Context, name string, g *graph.Graph, v variant
 	for _, o := range g.Outputs() {
 		fetches = append(fetches, o.Name())
 	}
-	return &part{name: name, flops: flops, session: s, feeds: feeds, fetches: fetches}, nil
+	return &part{name: name, flops: flops, calls: []call{{s, feeds, fetches}}}, nil
 }

@@ -86,6 +86,8 @@ func (s settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 func (s settings) print(w io.Writer, info runtime.Info, all []measured) {
 	printHeading(w, s.job, info)
 	printFigures(w, all, figures())
+	printServingHeading(w)
+	printFigures(w, all, servingFigures())
 	if s.program != "" {
 		printFigures(w, all, fileFigures())
 	}
@@ -119,6 +121,7 @@ func (s settings) measure(ctx context.Context, sh subject, stderr io.Writer) (me
 		{"train", whole, &m.train, true},
 		{"train", lean, &m.lean, true},
 		{"train", dropped, &m.dropped, true},
+		{"serving", whole, &m.serving, true},
 		{"sweep", sweep, &m.sweep, s.sweep},
 		{"profile", whole, &m.profile, s.profile},
 	} {

@@ -12,10 +12,16 @@ import (
 	"github.com/peftgraph/peftgraph/runtime"
 )
 
-// A part is one graph that takes turns with others.
+// A part is what takes turns with others: one call of a session, or several that follow each other.
 type part struct {
-	name    string
-	flops   float64
+	name  string
+	flops float64
+	calls []call
+	done  int // calls so far
+}
+
+// A call is one run of a session.
+type call struct {
 	session *runtime.Session
 	feeds   map[string]*graph.Tensor
 	fetches []string
@@ -30,9 +36,12 @@ type turn struct {
 // turnTime is how long a part runs in its turn at least: long against the clock of processor time.
 const turnTime = 250 * time.Millisecond
 
+// once runs the part's next call.
 func (p *part) once(ctx context.Context) error {
-	out, err := p.session.Run(ctx, p.feeds, p.fetches)
-	p.session.Recycle(out...)
+	c := p.calls[p.done%len(p.calls)]
+	p.done++
+	out, err := c.session.Run(ctx, c.feeds, c.fetches)
+	c.session.Recycle(out...)
 	return err
 }
 

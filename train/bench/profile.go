@@ -51,7 +51,7 @@ func measureProfile(ctx context.Context, j job) (any, error) {
 			return nil, err
 		}
 	}
-	if err := p.session.Close(); err != nil {
+	if err := p.calls[0].session.Close(); err != nil {
 		return nil, err
 	}
 	files, err := filepath.Glob(opt.ProfilePrefix + "*")

@@ -93,7 +93,7 @@ func measureSweep(ctx context.Context, j job) (any, error) {
 			out = append(out, comparison{v.Name, training, r.median(func(s []float64) float64 { return s[i] / s[0] })})
 		}
 		for _, p := range parts {
-			if err := p.session.Close(); err != nil {
+			if err := p.calls[0].session.Close(); err != nil {
 				return nil, err
 			}
 		}

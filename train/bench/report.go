@@ -27,6 +27,7 @@ type measured struct {
 	train   training // with the shape's own vocabulary
 	lean    training // with a vocabulary of leanVocab words
 	dropped training // with dropout
+	serving serving
 	sweep   []comparison
 	profile []opTime
 	files   *files
@@ -63,6 +64,24 @@ func figures() []figure {
 	}
 }
 
+// servingFigures are of one session for several tasks, in milliseconds of requests of one text.
+func servingFigures() []figure {
+	ms := func(f func(serving) float64) func(measured) float64 {
+		return func(m measured) float64 { return 1000 * f(m.serving) }
+	}
+	return []figure{
+		{"a text in its task's own session, ms", "%.2f", ms(func(s serving) float64 { return s.Alone }), nil},
+		{"in the joint session, the task the same as before, ms", "%.2f", ms(func(s serving) float64 { return s.Same }), nil},
+		{"in the joint session, another task at each request, ms", "%.2f", ms(func(s serving) float64 { return s.Cycled }), nil},
+		{"switching: what a request takes more than with the same task before, ms", "%.2f", ms(func(s serving) float64 { return s.Switch }), func(target) string { return "< 10" }},
+		{"a batch of one text of each task, in one run, ms", "%.2f", ms(func(s serving) float64 { return s.Mixed }), nil},
+		{"the same texts in their own sessions, one run each, ms", "%.2f", ms(func(s serving) float64 { return s.Apart }), nil},
+		{"memory not mapped from files, joint session, MB", "%.0f", func(m measured) float64 { return m.serving.JointHeap }, nil},
+		{"the same, one session for each task, MB", "%.0f", func(m measured) float64 { return m.serving.ApartHeap }, nil},
+		{"joining the graphs and loading the session, s", "%.2f", func(m measured) float64 { return m.serving.Load }, nil},
+	}
+}
+
 // fileFigures need the built program.
 func fileFigures() []figure {
 	return []figure{
@@ -82,6 +101,14 @@ func printHeading(w io.Writer, j job, info runtime.Info) {
 	if j.Threads == 1 {
 		fmt.Fprintln(w, "On one thread processor time is measured, not the time that passes.")
 	}
+}
+
+func printServingHeading(w io.Writer) {
+	var names []string
+	for _, t := range served {
+		names = append(names, fmt.Sprintf("%s (%d labels)", t.method, t.labels))
+	}
+	fmt.Fprintf(w, "\nOne session for several tasks on one base: %s; texts of %d tokens.\n", strings.Join(names, ", "), servedLength)
 }
 
 func printFigures(w io.Writer, all []measured, figures []figure) {
