@@ -129,7 +129,7 @@ func (j *job) data(c *cli.Context, r *reader, set *data.Set, plan *inject.Plan) 
 }
 
 // resumable are the flags that may stand beside --resume: those that change nothing of what is computed.
-var resumable = []string{"resume", "output", "o", "model", "dump-graph", "provider", "threads", "ort-lib", "json", "quiet", "q"}
+var resumable = []string{"resume", "output", "o", "model", "export", "dump-graph", "provider", "threads", "ort-lib", "json", "quiet", "q"}
 
 // resumedJob rebuilds a job from its folder; the settings are the run's own.
 func resumedJob(c *cli.Context, o *console) (*job, error) {

@@ -24,6 +24,7 @@ func trainCommand() *cli.Command {
 		&cli.StringFlag{Name: "tokenizer", Usage: "tokenizer.json or vocab.txt (default: the one beside the model)", Category: dataCategory},
 		&cli.IntFlag{Name: "max-length", Value: 128, Usage: "tokens after which a text is cut", Category: dataCategory},
 		&cli.BoolFlag{Name: "resume", Usage: "continue the run in the folder given with -o, or as the argument"},
+		&cli.StringFlag{Name: "export", Usage: "once it is trained, also write the deployable model to this file, merged where that can be, and prove it"},
 		&cli.StringFlag{Name: "dump-graph", Usage: "also write the training graph, as ONNX, to this file"},
 		&cli.BoolFlag{Name: "fused-matmul", Usage: "let the gradient graph use com.microsoft.FusedMatMul", Category: "Runtime"},
 		modelFlag(),
@@ -74,7 +75,21 @@ func runTrain(c *cli.Context, o *console) error {
 	if err != nil {
 		return err
 	}
-	return j.start(c, o)
+	if err := j.start(c, o); err != nil || !c.IsSet("export") {
+		return err
+	}
+	return exportAfter(c, j.run.Dir)
+}
+
+// exportAfter does what the export command does, with the flags that both commands have.
+func exportAfter(c *cli.Context, dir string) error {
+	args := []string{c.App.Name, "export", "--merge", "--output", c.String("export")}
+	for _, name := range []string{"model", "provider", "threads", "ort-lib", "json", "quiet"} {
+		if c.IsSet(name) {
+			args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
+		}
+	}
+	return c.App.RunContext(c.Context, append(args, "--", dir))
 }
 
 // start builds the graphs, trains, and keeps the run folder up to date.
