@@ -18,12 +18,14 @@ const (
 	HeadPooler    HeadKind = "pooler"     // tanh(dense(first token)), the model's own, frozen
 	HeadNewPooler HeadKind = "new-pooler" // the same, a trained copy of the model's own, or new where it has none
 	HeadCLS       HeadKind = "cls"        // the first token
-	HeadMean      HeadKind = "mean"       // the mean over the tokens that the attention mask admits
+	// HeadPreClassifier is new-pooler with relu, as DistilBERT's classifier has it in Hugging Face's models.
+	HeadPreClassifier HeadKind = "pre-classifier"
+	HeadMean          HeadKind = "mean" // the mean over the tokens that the attention mask admits
 )
 
 // HeadKinds lists the accepted kinds.
 func HeadKinds() []HeadKind {
-	return []HeadKind{HeadAuto, HeadExisting, HeadPooler, HeadNewPooler, HeadCLS, HeadMean}
+	return []HeadKind{HeadAuto, HeadExisting, HeadPooler, HeadNewPooler, HeadPreClassifier, HeadCLS, HeadMean}
 }
 
 // Head is the part of the plan that says how logits come from the encoder.
@@ -136,7 +138,7 @@ func (in *Injection) headKind(want HeadKind) (HeadKind, error) {
 			return HeadNewPooler, nil
 		}
 		return want, nil
-	case HeadNewPooler, HeadCLS, HeadMean:
+	case HeadNewPooler, HeadPreClassifier, HeadCLS, HeadMean:
 		return want, nil
 	}
 	return "", fmt.Errorf("--head %q: unknown; the kinds are %v", want, HeadKinds())
@@ -155,10 +157,11 @@ func (in *Injection) features(p *graph.Patch, kind HeadKind) *graph.Value {
 		return in.Current(e.Classifier.Input)
 	case kind == HeadPooler:
 		return in.Current(e.Pooled)
-	case kind == HeadNewPooler:
-		w, b := in.poolerStart(p)
+	case kind.dense() != nil:
+		d := kind.dense()
+		w, b := in.denseStart(p, d)
 		dense := p.With(graph.IntAttr("transB", 1)).Op("Gemm", first(), w, b)
-		return p.Typed(p.Op("Tanh", dense), graph.Float, shape)
+		return p.Typed(activations[d.activation](p, dense), graph.Float, shape)
 	case kind == HeadMean:
 		return p.Typed(in.mean(p, hidden), graph.Float, shape)
 	}
@@ -173,21 +176,36 @@ func (in *Injection) firstOf(hidden *graph.Value) *graph.Value {
 	return hidden
 }
 
-// poolerStart adds the parameters of a pooler [hidden, hidden]: the base's where it has one, else N(0, 0.02²) and zeros.
-func (in *Injection) poolerStart(p *graph.Patch) (w, b *graph.Value) {
+// A headDense is the linear map that a head trains between the first token and the classifier.
+type headDense struct{ name, target, activation string }
+
+// dense returns the linear map that a kind of head trains, nil for kinds that train none.
+func (k HeadKind) dense() *headDense {
+	switch k {
+	case HeadNewPooler:
+		return &headDense{"pooler", "pooler.dense", "tanh"}
+	case HeadPreClassifier:
+		return &headDense{"pre_classifier", "pre_classifier", "relu"}
+	}
+	return nil
+}
+
+// denseStart adds the parameters of the linear map [hidden, hidden]: the base's where it has one before the same activation,
+// else N(0, 0.02²) and zeros.
+func (in *Injection) denseStart(p *graph.Patch, d *headDense) (w, b *graph.Value) {
 	n, how := int64(in.Encoder.Hidden), "normal(0.02)"
-	tw := graph.TensorOf([]int64{n, n}, normal(in.Rand("pooler.dense"), int(n*n), 0.02))
+	tw := graph.TensorOf([]int64{n, n}, normal(in.Rand(d.target), int(n*n), 0.02))
 	tb := graph.TensorOf(nil, make([]float32, n))
-	if base := in.Encoder.Pooler; base != nil {
+	if base := in.Encoder.Pooler; base != nil && in.Encoder.PoolerActivation == d.activation {
 		var err error
 		if tw, tb, err = baseLinear(base); err != nil {
-			p.Fail(fmt.Errorf("pooler: %w", err))
+			p.Fail(fmt.Errorf("%s: %w", d.name, err))
 			return nil, nil
 		}
 		how = "base"
 	}
-	w = in.Trainable(p, "pooler/weight", Trainable{Target: "pooler.dense", Role: "weight", Init: how}, tw)
-	b = in.Trainable(p, "pooler/bias", Trainable{Target: "pooler.dense", Role: "bias", Init: how}, tb)
+	w = in.Trainable(p, d.name+"/weight", Trainable{Target: d.target, Role: "weight", Init: how}, tw)
+	b = in.Trainable(p, d.name+"/bias", Trainable{Target: d.target, Role: "bias", Init: how}, tb)
 	return w, b
 }
 

@@ -254,6 +254,8 @@ func TestHeads(t *testing.T) {
 		{"bert_torch2_legacy_op14_gemm", inject.HeadMean, 2, inject.HeadMean, ""},
 		{"bert_torch2_legacy_op14_gemm", inject.HeadCLS, 4, inject.HeadCLS, ""},
 		{"bert_torch2_legacy_op14_gemm", inject.HeadNewPooler, 2, inject.HeadNewPooler, ""},
+		{"bert_torch2_legacy_op14_gemm", inject.HeadPreClassifier, 2, inject.HeadPreClassifier, ""},
+		{"distilbert_torch2_legacy_op14_eager", inject.HeadPreClassifier, 2, inject.HeadPreClassifier, ""},
 		{"bert_torch2_legacy_op14_gemm", inject.HeadExisting, 2, "", "without a classifier"},
 		{"bert_torch2_legacy_op14_gemm", "max", 2, "", "unknown"},
 		{"bert_torch2_legacy_op14_seqcls", inject.HeadAuto, 3, inject.HeadExisting, ""},

@@ -14,7 +14,7 @@ var headModules = []string{"classifier", "score"}
 
 // path returns the module's path inside the model that Hugging Face would load for the task.
 func (in *Injection) path(module string) string {
-	if in.Plan.Task.Type == "" || strings.HasPrefix(module, "classifier") {
+	if in.Plan.Task.Type == "" || strings.HasPrefix(module, "classifier") || module == "pre_classifier" {
 		return module
 	}
 	return in.Encoder.Prefix + module
@@ -24,7 +24,7 @@ func (in *Injection) path(module string) string {
 // it: no gradient would reach it.
 func (in *Injection) linears() []*models.Linear {
 	e, kind := in.Encoder, in.Plan.Head.Kind
-	unread := kind == HeadMean || kind == HeadCLS || kind == HeadNewPooler
+	unread := kind == HeadMean || kind == HeadCLS || kind.dense() != nil
 	return slices.DeleteFunc(e.Linears(), func(l *models.Linear) bool { return l == e.Classifier || l == e.Pooler && unread })
 }
 
@@ -53,8 +53,8 @@ func (in *Injection) chooseAmong(t Targets, others []string, whole ModuleNames) 
 	if in.Plan.Task.Type != "" {
 		saved = slices.Concat(saved, headModules)
 	}
-	if in.Plan.Head.Kind == HeadNewPooler {
-		saved = append([]string{"pooler"}, saved...)
+	if d := in.Plan.Head.Kind.dense(); d != nil {
+		saved = append([]string{d.name}, saved...)
 	}
 	found, err := t.Choose(paths, saved)
 	if err != nil {
@@ -77,7 +77,8 @@ func (in *Injection) trainModules(names ModuleNames) error {
 		return fmt.Errorf("--modules-to-save %q: must be names", names.Pattern)
 	}
 	for _, name := range names.List {
-		if in.Plan.Task.Type != "" && slices.Contains(headModules, name) || in.Plan.Head.Kind == HeadNewPooler && name == "pooler" {
+		dense := in.Plan.Head.Kind.dense()
+		if in.Plan.Task.Type != "" && slices.Contains(headModules, name) || dense != nil && name == dense.name {
 			continue
 		}
 		if within(in.path(wordEmbeddings), name) {

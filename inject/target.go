@@ -107,7 +107,7 @@ func (t Targets) Choose(all, saved []string) ([]string, error) {
 		}
 	}
 	for _, entry := range t.Modules.List {
-		if slices.Contains(saved, entry) {
+		if slices.ContainsFunc(saved, func(m string) bool { return within(entry, m) }) {
 			continue
 		}
 		if !slices.ContainsFunc(all, func(p string) bool { return p == entry || strings.HasSuffix(p, "."+entry) }) {

@@ -105,11 +105,11 @@ func loadHub(dir string) (*Adapter, error) {
 	if err := read(c, "name", &names.adapter); err != nil {
 		return nil, fmt.Errorf("format: %s: %w", path, err)
 	}
-	tensors, err := openTensors(dir, hubTensorFile, hubPickleFile)
+	file, err := openTensors(dir, hubTensorFile, hubPickleFile)
 	if err != nil {
 		return nil, err
 	}
-	if a.Tensors, err = hubNormal(tensors); err != nil {
+	if a.Tensors, err = hubNormal(file.Tensors); err != nil {
 		return nil, fmt.Errorf("format: %s: %w", dir, err)
 	}
 	if names.head, err = a.readHubHead(); err != nil {
@@ -185,7 +185,7 @@ func (c hubConfig) parseUnion() ([]inject.Method, error) {
 }
 
 // openTensors reads the first of the files that is there: safetensors or a pickle, by its name.
-func openTensors(dir string, files ...string) (map[string]*graph.Tensor, error) {
+func openTensors(dir string, files ...string) (*safetensors.Contents, error) {
 	for _, f := range files {
 		path := filepath.Join(dir, f)
 		if _, err := os.Stat(path); err != nil {
@@ -196,13 +196,13 @@ func openTensors(dir string, files ...string) (map[string]*graph.Tensor, error) 
 			if err != nil {
 				return nil, fmt.Errorf("format: %w", err)
 			}
-			return t, nil
+			return &safetensors.Contents{Tensors: t}, nil
 		}
 		c, err := safetensors.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("format: %w", err)
 		}
-		return c.Tensors, nil
+		return c, nil
 	}
 	return nil, fmt.Errorf("format: %s: has none of %s", dir, strings.Join(files, ", "))
 }
@@ -217,7 +217,7 @@ var hubLegacy = strings.NewReplacer(
 	"invertible_lang_adapters", "invertible_adapters")
 
 // hubNormal returns the tensors under today's keys without the model's prefix. A prefix lies in the file once more for each
-// layer that reads it; the copies go.
+// layer that reads it; the copies go. DistilBERT has it under another name.
 func hubNormal(tensors map[string]*graph.Tensor) (map[string]*graph.Tensor, error) {
 	out := map[string]*graph.Tensor{}
 	for _, k := range slices.Sorted(maps.Keys(tensors)) {
@@ -227,6 +227,9 @@ func hubNormal(tensors map[string]*graph.Tensor) (map[string]*graph.Tensor, erro
 		}
 		if _, own, found := strings.Cut(short, ".prefix_tuning.pool."); found {
 			short = "prefix_tuning." + own
+		}
+		if strings.HasPrefix(short, "prefix_tuning.") && !strings.Contains(short, "."+hubSelfPrefix+".") {
+			short = strings.Replace(short, "."+hubDistilBERTPrefix+".", "."+hubSelfPrefix+".", 1)
 		}
 		if twin := out[short]; twin != nil {
 			if same, err := equal(twin, tensors[k]); err != nil || !same {
@@ -291,7 +294,11 @@ func saveHub(dir string, p *inject.Plan, values map[string]*graph.Tensor) error 
 		if x, err = hubStored(t, x); err != nil {
 			return err
 		}
-		adapter[p.Encoder.Prefix+names.key(p, t)] = x
+		key := names.key(p, t)
+		if t.Method == "prefix" && p.Encoder.Family == "distilbert" {
+			key = strings.Replace(key, "."+hubSelfPrefix+".", "."+hubDistilBERTPrefix+".", 1)
+		}
+		adapter[p.Encoder.Prefix+key] = x
 	}
 	if err := hubWrite(dir, p, hubConfigFile, config, hubTensorFile, adapter); err != nil || p.Task.Type == "" {
 		return err

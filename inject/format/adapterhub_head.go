@@ -12,16 +12,19 @@ import (
 )
 
 // An AdapterHub head is a chain of dropouts, linear maps and activations, whose keys number all three: with one layer the
-// classifier is 1, with two the first map is 1, tanh is 2 and the classifier 4. Two layers on the first token are what BERT's
-// pooler and classifier are, so that is how they are injected.
+// classifier is 1, with two the first map is 1, the activation 2 and the classifier 4. Two layers on the first token are what
+// BERT's pooler and classifier are, with tanh between them, and DistilBERT's two with relu, so that is how they are injected.
 const (
 	hubFirstMap  = "1"
 	hubSecondMap = "4"
 )
 
+// hubActivations are what stands between the two layers of our heads that have two.
+var hubActivations = map[inject.HeadKind]string{inject.HeadNewPooler: "tanh", inject.HeadPreClassifier: "relu"}
+
 func hubHeadKey(p *inject.Plan, t inject.Trainable, name string) string {
 	at := hubFirstMap
-	if t.Target == "classifier" && p.Find("head", "pooler.dense", "weight") != nil {
+	if t.Target == "classifier" && hubActivations[p.Head.Kind] != "" {
 		at = hubSecondMap
 	}
 	return "heads." + name + "." + at + "." + t.Role
@@ -52,7 +55,7 @@ func (a *Adapter) readHubHead() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	maps.Copy(a.Tensors, tensors)
+	maps.Copy(a.Tensors, tensors.Tensors)
 	return name, nil
 }
 
@@ -76,26 +79,23 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 		return none, "", fmt.Errorf("head_type %q is not supported; classification is", h.Type)
 	case !h.Bias:
 		return none, "", errors.New("bias is false: a classifier without one is not supported")
-	case h.Layers == 2 && (h.Activation == nil || *h.Activation != "tanh"):
-		return none, "", errors.New("activation_function of a head with two layers must be tanh")
+	case h.Layers == 2 && h.twoLayers() == "":
+		return none, "", errors.New("activation_function of a head with two layers must be tanh or relu")
 	case h.Layers < 1 || h.Layers > 2 || h.Layers == 2 && h.Pooler:
 		return none, "", fmt.Errorf("layers is %d with use_pooler %v: want 1, or 2 without the pooler", h.Layers, h.Pooler)
-	case h.Labels < 1 || h.Labels > 1<<20:
+	case h.Labels < 1 || h.Labels > maxLabels:
 		return none, "", fmt.Errorf("num_labels is %d", h.Labels)
 	}
 	kind := inject.HeadCLS
 	if h.Pooler {
 		kind = inject.HeadPooler
 	} else if h.Layers == 2 {
-		kind = inject.HeadNewPooler
+		kind = h.twoLayers()
 	}
 	if h.Labels == 1 {
 		return inject.Task{Type: "regression"}, kind, nil
 	}
-	task := inject.Task{Type: "classification", Labels: make([]string, h.Labels)}
-	for i := range task.Labels {
-		task.Labels[i] = fmt.Sprintf("LABEL_%d", i)
-	}
+	task := inject.Task{Type: "classification", Labels: numberedLabels(h.Labels)}
 	for label, i := range h.LabelIDs {
 		if i < 0 || i >= h.Labels {
 			return none, "", fmt.Errorf("label2id: %q is class %d of %d", label, i, h.Labels)
@@ -105,14 +105,24 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	return task, kind, nil
 }
 
+// twoLayers returns our head of two layers with the activation, "" where there is none.
+func (h hubHead) twoLayers() inject.HeadKind {
+	for kind, activation := range hubActivations {
+		if h.Activation != nil && *h.Activation == activation {
+			return kind
+		}
+	}
+	return ""
+}
+
 // hubHeadConfig is the inverse of task.
 func hubHeadConfig(p *inject.Plan) (hubHead, error) {
-	tanh := "tanh"
-	h := hubHead{Type: "classification", Labels: p.Task.Outputs(), Layers: 1, Activation: &tanh, Bias: true}
+	between := hubActivations[inject.HeadNewPooler]
+	h := hubHead{Type: "classification", Labels: p.Task.Outputs(), Layers: 1, Activation: &between, Bias: true}
 	switch kind := p.Head.Kind; {
-	case kind == inject.HeadNewPooler:
-		h.Layers = 2
-	case kind == inject.HeadPooler, kind == inject.HeadExisting && p.Encoder.Family == "bert":
+	case hubActivations[kind] != "":
+		h.Layers, between = 2, hubActivations[kind]
+	case kind == inject.HeadPooler && p.Encoder.Family == "roberta", (kind == inject.HeadPooler || kind == inject.HeadExisting) && p.Encoder.Family == "bert":
 		h.Pooler = true
 	case kind != inject.HeadCLS:
 		return h, fmt.Errorf("format: AdapterHub has no head of the kind %q for %s: it reads the first token or the pooler", kind, p.Encoder.Family)

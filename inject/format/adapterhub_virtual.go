@@ -61,13 +61,16 @@ func hubPrefixParse(c hubConfig) ([]inject.Method, error) {
 	return []inject.Method{x}, nil
 }
 
+// What the prefix of an encoder's self-attention is called.
+const hubSelfPrefix, hubDistilBERTPrefix = "self_prefix", "self"
+
 // hubPrefixKey gives the table and its MLP, transform.0 and transform.2 in our plan, AdapterHub's names.
 func hubPrefixKey(t inject.Trainable, name string) string {
 	own := map[string]string{"prompt_embeddings": "control_trans", "embedding": "wte.weight"}[t.Role]
 	if own == "" {
 		own = strings.Replace(t.Role, "transform.", "control_trans.", 1)
 	}
-	return "prefix_tuning.prefix_tunings." + name + ".self_prefix." + own
+	return "prefix_tuning.prefix_tunings." + name + "." + hubSelfPrefix + "." + own
 }
 
 func hubPrefixConfig(_ *inject.Plan, m inject.Method) (map[string]any, error) {

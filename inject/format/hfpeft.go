@@ -102,21 +102,33 @@ func (m hfMethod) check(p *inject.Plan) error {
 	return nil
 }
 
-// hfModule is the module's path in the model that PEFT wraps: AutoModelForSequenceClassification when there is a head.
-func hfModule(p *inject.Plan, target string) string {
-	if p.Task.Type == "" || target == "classifier" {
-		return hfPrefix + target
-	}
-	return hfPrefix + p.Encoder.Prefix + target
-}
-
+// hfKey returns the keys that are written.
 func hfKey(m hfMethod) func(*inject.Plan, inject.Trainable) string {
 	return func(p *inject.Plan, t inject.Trainable) string {
-		module := m.root() + strings.TrimPrefix(hfModule(p, t.Target), hfPrefix)
 		if t.Method == "head" {
-			return module + "." + t.Role
+			return m.root() + hfHeadModule(p, t.Target) + "." + t.Role
 		}
-		return m.key(p, t, module)
+		return m.key(p, t, m.root()+hfModule(p, t.Target))
+	}
+}
+
+// hfReadKey returns the keys as the adapter has them: with the encoder's path in a task model or without it, as in a bare
+// encoder, whatever is put on it here.
+func (a *Adapter) hfReadKey(m hfMethod) func(*inject.Plan, inject.Trainable) string {
+	return func(p *inject.Plan, t inject.Trainable) string {
+		key := hfKey(m)(p, t)
+		own, found := strings.CutPrefix(key, m.root())
+		if a.Tensors[key] != nil || !found || t.Method == "head" {
+			return key
+		}
+		other, prefixed := strings.CutPrefix(own, p.Encoder.Prefix)
+		if !prefixed {
+			other = p.Encoder.Prefix + own
+		}
+		if other = m.root() + other; a.Tensors[other] != nil {
+			return other
+		}
+		return key
 	}
 }
 
@@ -131,8 +143,11 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 	}
 	c := map[string]any{"peft_type": m.peftType, "inference_mode": true, "base_model_name_or_path": nil, "revision": nil,
 		"task_type": "FEATURE_EXTRACTION", "modules_to_save": nil, "auto_mapping": nil}
-	if p.Task.Type != "" {
+	metadata := map[string]string{"format": "pt"}
+	if _, ok := hfHeadOf(p); ok {
 		c["task_type"], c["modules_to_save"] = "SEQ_CLS", hfSavedModules(p)
+	} else if p.Task.Type != "" {
+		metadata[hfMetaHead] = string(p.Head.Kind)
 	}
 	if err := m.config(method, c); err != nil {
 		return err
@@ -144,7 +159,7 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 	if err != nil {
 		return fmt.Errorf("format: %s: %w", hfConfigFile, err)
 	}
-	out := &safetensors.Contents{Metadata: map[string]string{"format": "pt"}}
+	out := &safetensors.Contents{Metadata: metadata}
 	if out.Tensors, err = m.tensors(p, values); err != nil {
 		return err
 	}
@@ -189,15 +204,6 @@ func (m hfMethod) root() string {
 	return hfPrefix
 }
 
-// hfSavedModules is what PEFT writes for sequence classification: the modules trained whole, then its two usual names.
-func hfSavedModules(p *inject.Plan) []string {
-	out := []string{"classifier", "score"}
-	if p.Find("head", "pooler.dense", "weight") != nil {
-		out = append([]string{"pooler"}, out...)
-	}
-	return out
-}
-
 func loadHF(dir string) (*Adapter, error) {
 	path := filepath.Join(dir, hfConfigFile)
 	text, err := os.ReadFile(path)
@@ -220,15 +226,23 @@ func loadHF(dir string) (*Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("format: %s: %w", path, err)
 	}
-	tensors, err := openTensors(dir, hfTensorFile, hfPickleFile)
+	file, err := openTensors(dir, hfTensorFile, hfPickleFile)
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: tensors, Key: hfKey(m), Part: hfPart, Head: inject.HeadAuto}
+	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: file.Tensors, Part: hfPart, Head: inject.HeadAuto}
+	a.Key = a.hfReadKey(m)
 	if err := a.dropTwins(); err != nil {
 		return nil, err
 	}
-	return a, a.readHead(c, m.root())
+	var task string
+	if err := read(c, "task_type", &task); err != nil {
+		return nil, fmt.Errorf("format: %s: %w", path, err)
+	}
+	if err := a.readHead(task, m.root(), file.Metadata[hfMetaHead]); err != nil {
+		return nil, fmt.Errorf("format: %s: %w", dir, err)
+	}
+	return a, nil
 }
 
 // dropTwins removes what PEFT stores twice: with bias="all" it saves every key that ends in "bias", so the bias of a module
@@ -255,41 +269,6 @@ func equal(a, b *graph.Tensor) (bool, error) {
 	x, errX := a.Bytes()
 	y, errY := b.Bytes()
 	return bytes.Equal(x, y) && slices.Equal(a.Dims, b.Dims), errors.Join(errX, errY)
-}
-
-// readHead takes the task from the classifier's tensors: PEFT doesn't store label names.
-func (a *Adapter) readHead(c map[string]json.RawMessage, root string) error {
-	var task string
-	if err := read(c, "task_type", &task); err != nil {
-		return fmt.Errorf("format: %s: %w", a.Path, err)
-	}
-	w := a.Tensors[root+"classifier.weight"]
-	switch {
-	case task != "" && task != "SEQ_CLS" && task != "FEATURE_EXTRACTION":
-		return fmt.Errorf("format: %s: task_type %s is not supported; SEQ_CLS and FEATURE_EXTRACTION are", a.Path, task)
-	case task == "SEQ_CLS" && w == nil:
-		return fmt.Errorf("format: %s: tensor %q is missing: the classifier would stay random", a.Path, root+"classifier.weight")
-	case w == nil:
-		return nil
-	}
-	if len(w.Dims) != 2 {
-		return fmt.Errorf("format: %s: classifier.weight is %v: want [labels, hidden]", a.Path, w.Dims)
-	}
-	a.Task = inject.Task{Type: "classification"}
-	for i := range w.Dims[0] {
-		a.Task.Labels = append(a.Task.Labels, fmt.Sprintf("LABEL_%d", i))
-	}
-	// Hugging Face's classifier reads the pooler: on a base that has none, the adapter must bring one.
-	a.Head = inject.HeadPooler
-	if _, lora := a.Methods[0].(*inject.LoRA); lora {
-		return nil // its modules_to_save say what is trained of it
-	}
-	for key := range a.Tensors {
-		if strings.HasSuffix(key, "pooler.dense.weight") {
-			a.Head = inject.HeadNewPooler
-		}
-	}
-	return nil
 }
 
 // read decodes one key of a config into to; a missing or null key leaves it alone.

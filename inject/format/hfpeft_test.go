@@ -68,14 +68,7 @@ func (f *fixture) onto(t *testing.T, dir string) (*graph.Graph, *inject.Plan, er
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := onnxfile.Load(filepath.Join("testdata", "base", f.Base))
-	if err != nil {
-		t.Fatal(err)
-	}
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
+	enc := f.encoder(t)
 	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
 	if err != nil {
 		return nil, nil, err
@@ -84,7 +77,27 @@ func (f *fixture) onto(t *testing.T, dir string) (*graph.Graph, *inject.Plan, er
 	if err != nil {
 		return nil, nil, err
 	}
-	return g, plan, plan.SetValues(g, values)
+	return enc.Graph, plan, plan.SetValues(enc.Graph, values)
+}
+
+// encoder returns the fixture's base: a file, or what is built of a checkpoint.
+func (f *fixture) encoder(t *testing.T) *models.Encoder {
+	t.Helper()
+	load := func() (*graph.Graph, error) { return onnxfile.Load(filepath.Join("testdata", "base", f.Base)) }
+	if filepath.Ext(f.Base) == "" {
+		load = func() (*graph.Graph, error) {
+			return models.Build(filepath.Join("..", "..", "models", "testdata", "checkpoints", f.Base), models.BuildOptions{})
+		}
+	}
+	g, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc, err := models.Recognise(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return enc
 }
 
 // differ returns the largest difference of g's outputs from the ones wanted.
@@ -158,7 +171,7 @@ func (f *fixture) sameSites(t *testing.T, plan *inject.Plan) {
 		t.Fatalf("%d sites; PEFT has %d", len(plan.Sites), len(f.Modules))
 	}
 	for _, m := range f.Modules {
-		i := slices.IndexFunc(plan.Sites, func(s inject.Site) bool { return hfModule(plan, s.Target) == hfPrefix+m.Module })
+		i := slices.IndexFunc(plan.Sites, func(s inject.Site) bool { return hfModule(plan, s.Target) == m.Module })
 		if i < 0 {
 			t.Errorf("%s is not adapted", m.Module)
 			continue

@@ -75,6 +75,7 @@ CASES = {
     "olora": LoraConfig(**LORA, init_lora_weights="olora", **SEQ_CLS),
     "olora_converted": LoraConfig(**LORA, init_lora_weights="olora", **FEATURES),
     "ia3": IA3Config(**SEQ_CLS),
+    "ia3_outputs": IA3Config(target_modules=["key", "value", "intermediate.dense"], feedforward_modules=[], **SEQ_CLS),
     "prefix": PrefixTuningConfig(num_virtual_tokens=3, **SEQ_CLS),
     "prefix_projection": PrefixTuningConfig(
         num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=12, **SEQ_CLS
