@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,6 +27,7 @@ type placement struct {
 	base   string   // the model to put it on; "" trusts the plan that lies beside the adapter
 	labels []string // the classes, where the adapter's format has none
 	force  bool     // put it on another base than it was trained on
+	note   func(format string, args ...any)
 }
 
 // placementFlags are the flags that [placementFrom] reads.
@@ -42,7 +44,7 @@ func forceFlag() cli.Flag {
 }
 
 func placementFrom(c *cli.Context) placement {
-	return placement{c.String("base"), labelsFrom(c), c.Bool("force")}
+	return placement{c.String("base"), labelsFrom(c), c.Bool("force"), newConsole(c).note}
 }
 
 // placeAdapter loads an adapter, in any format or in an injected model, and finds the place of each of its tensors.
@@ -56,6 +58,9 @@ func placeAdapter(path string, at placement) (*placedAdapter, error) {
 	}
 	if len(a.Methods) == 0 && a.Task.Type == "" {
 		return nil, hintedError{fmt.Errorf("%s doesn't say what it is: no plan lies beside it", path), "keep the .json file that was written with it"}
+	}
+	if len(a.Unknown) > 0 {
+		at.note("%s has settings that this version doesn't know and reads over: %s", path, strings.Join(a.Unknown, ", "))
 	}
 	if err := relabel(a, at.labels); err != nil {
 		return nil, err

@@ -108,6 +108,7 @@ type shownAdapter struct {
 	Task       inject.Task        `json:"task"`
 	Head       inject.HeadKind    `json:"head,omitempty"`
 	Base       string             `json:"base,omitempty"`
+	Unknown    []string           `json:"unknown,omitempty"` // settings that this version reads over
 	Placed     bool               `json:"placed"` // whether it says where in a model its tensors go
 	Parameters int64              `json:"parameters"`
 	Bytes      int64              `json:"bytes"`
@@ -128,7 +129,7 @@ func shown(path string) (*shownAdapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shownAdapter{Path: path, Format: a.Format, Methods: []inject.Applied{}, Task: a.Task, Head: a.Head, Base: a.Base, Placed: a.Plan != nil}
+	s := &shownAdapter{Path: path, Format: a.Format, Methods: []inject.Applied{}, Task: a.Task, Head: a.Head, Base: a.Base, Unknown: a.Unknown, Placed: a.Plan != nil}
 	for _, m := range a.Methods {
 		name, err := inject.NameOf(m)
 		if err != nil {
@@ -159,6 +160,9 @@ func (s *shownAdapter) print(w io.Writer, tensors bool) {
 	fmt.Fprintf(t, "adapter\t%s\nformat\t%s\n", s.Path, s.Format)
 	for _, m := range s.Methods {
 		fmt.Fprintf(t, "method\t%s %s\n", m.Name, m.Settings)
+	}
+	if len(s.Unknown) > 0 {
+		fmt.Fprintf(t, "unknown\t%s\n", strings.Join(s.Unknown, ", "))
 	}
 	switch {
 	case s.Task.Type == "":

@@ -111,7 +111,7 @@ func injectedAdapter(c *cli.Context, path string) (*graph.Graph, *inject.Plan, e
 			return nil, nil, usagef("--%s: the adapter says that itself; leave one of --adapter and --%s away", name, name)
 		}
 	}
-	p, err := placeAdapter(c.String("adapter"), placement{base: path, labels: labelsFrom(c), force: c.Bool("force")})
+	p, err := placeAdapter(c.String("adapter"), placement{path, labelsFrom(c), c.Bool("force"), newConsole(c).note})
 	if err != nil {
 		return nil, nil, err
 	}

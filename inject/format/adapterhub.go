@@ -86,7 +86,8 @@ func registerHub(method, architecture string, m hubMethod, parse func(c hubConfi
 
 // A hubConfig is a method's configuration with what decides its meaning.
 type hubConfig struct {
-	settings  map[string]json.RawMessage
+	settings
+	unknown   *[]string
 	modelType string
 	version   string // "" for files from before the library wrote it
 }
@@ -98,7 +99,7 @@ func loadHub(dir string) (*Adapter, error) {
 		return nil, err
 	}
 	a := &Adapter{Path: dir, Part: hubPart}
-	if a.Methods, err = hubParse(c); err != nil {
+	if a.Methods, err = hubParse(c, &a.Unknown); err != nil {
 		return nil, fmt.Errorf("format: %s: %w", path, err)
 	}
 	names := hubNames{adapter: hubName}
@@ -119,21 +120,9 @@ func loadHub(dir string) (*Adapter, error) {
 	return a, nil
 }
 
-func readConfig(path string) (map[string]json.RawMessage, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("format: %w", err)
-	}
-	var c map[string]json.RawMessage
-	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, fmt.Errorf("format: %s: %w", path, err)
-	}
-	return c, nil
-}
-
-// hubParse returns the methods of an adapter_config.json.
-func hubParse(c map[string]json.RawMessage) ([]inject.Method, error) {
-	h := hubConfig{}
+// hubParse returns the methods of an adapter_config.json, and adds the names of settings that it doesn't know.
+func hubParse(c settings, unknown *[]string) ([]inject.Method, error) {
+	h := hubConfig{unknown: unknown}
 	if err := errors.Join(read(c, "model_type", &h.modelType), read(c, "version", &h.version)); err != nil {
 		return nil, err
 	}
@@ -164,18 +153,20 @@ func (c hubConfig) parse() ([]inject.Method, error) {
 	if !ok {
 		return nil, fmt.Errorf("architecture %q is not supported; supported are %s and union", architecture, strings.Join(slices.Sorted(maps.Keys(hubParsers)), ", "))
 	}
-	return parse(c)
+	out, err := parse(c)
+	*c.unknown = append(*c.unknown, unread(c.settings, hubWithoutEffect)...)
+	return out, err
 }
 
 // parseUnion reads several methods in one adapter, as in MAM.
 func (c hubConfig) parseUnion() ([]inject.Method, error) {
-	var parts []map[string]json.RawMessage
+	var parts []settings
 	if err := read(c.settings, "configs", &parts); err != nil {
 		return nil, err
 	}
 	var out []inject.Method
 	for _, p := range parts {
-		ms, err := hubConfig{p, c.modelType, c.version}.parse()
+		ms, err := hubConfig{p, c.unknown, c.modelType, c.version}.parse()
 		if err != nil {
 			return nil, err
 		}

@@ -88,6 +88,13 @@ func hubBottleneckParse(c hubConfig) ([]inject.Method, error) {
 	if err := json.Unmarshal(text, &b); err != nil {
 		return nil, err
 	}
+	known, err := asObject(b)
+	if err != nil {
+		return nil, err
+	}
+	for key := range known {
+		delete(c.settings, key)
+	}
 	if err := b.supported(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -139,10 +140,12 @@ func setHub(t *testing.T, path, key, value string) {
 	t.Helper()
 	edit(t, path, func(text []byte) []byte {
 		var c map[string]any
-		if err := json.Unmarshal(text, &c); err != nil {
+		var inner map[string]json.RawMessage
+		if err := errors.Join(json.Unmarshal(text, &c), json.Unmarshal(text, &struct{ Config any }{&inner})); err != nil {
 			t.Fatal(err)
 		}
-		c["config"].(map[string]any)[key] = json.RawMessage(value)
+		inner[key] = json.RawMessage(value)
+		c["config"] = inner
 		out, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
@@ -279,11 +282,11 @@ func FuzzAdapterHubConfig(f *testing.F) {
 	}
 	f.Add([]byte(`{"config": "pfeiffer", "model_type": "bert"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var c map[string]json.RawMessage
+		var c settings
 		if json.Unmarshal(text, &c) != nil {
 			return
 		}
-		if ms, err := hubParse(c); err == nil {
+		if ms, err := hubParse(c, new([]string)); err == nil {
 			for _, m := range ms {
 				if _, err := inject.NameOf(m); err != nil {
 					t.Error(err)

@@ -37,6 +37,8 @@ type Adapter struct {
 	Base    string                   // fingerprint of the base that it was trained on; "" where nothing says
 	Plan    *inject.Plan             // the plan that it was trained with, where it lies beside it and nothing contradicts it
 	Tensors map[string]*graph.Tensor // by the format's own keys
+	// Unknown are the settings that this program knows nothing of, and that ask for something: the library's newer versions'.
+	Unknown []string
 	// Key returns the format's key for a trainable.
 	Key func(p *inject.Plan, t inject.Trainable) string
 	// Part returns a trainable's value from the tensor under its key; nil for a format that stores values as they are.

@@ -48,7 +48,7 @@ type hfMethod struct {
 	// config adds the type's own keys to an adapter_config.json.
 	config func(m inject.Method, c map[string]any) error
 	// method reads them back, refusing by name what has no counterpart.
-	parse func(c map[string]json.RawMessage) (inject.Method, error)
+	parse func(c settings) (inject.Method, error)
 	// key returns the tensor key of one of the method's trainables, after the module's own path.
 	key func(p *inject.Plan, t inject.Trainable, module string) string
 	// virtual says that the type is one of PEFT's prompt learning methods; see hfpeft_virtual.go.
@@ -206,16 +206,12 @@ func (m hfMethod) root() string {
 
 func loadHF(dir string) (*Adapter, error) {
 	path := filepath.Join(dir, hfConfigFile)
-	text, err := os.ReadFile(path)
+	c, err := readConfig(path)
 	if err != nil {
-		return nil, fmt.Errorf("format: %w", err)
-	}
-	var c map[string]json.RawMessage
-	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, fmt.Errorf("format: %s: %w", path, err)
+		return nil, err
 	}
 	var peftType string
-	if err := json.Unmarshal(c["peft_type"], &peftType); err != nil {
+	if err := read(c, "peft_type", &peftType); err != nil || peftType == "" {
 		return nil, fmt.Errorf("format: %s: peft_type is missing or no string", path)
 	}
 	m, ok := hfMethods[peftType]
@@ -232,12 +228,13 @@ func loadHF(dir string) (*Adapter, error) {
 	}
 	a := &Adapter{Path: dir, Methods: []inject.Method{method}, Tensors: file.Tensors, Part: hfPart, Head: inject.HeadAuto}
 	a.Key = a.hfReadKey(m)
-	if err := a.dropTwins(); err != nil {
-		return nil, err
-	}
 	var task string
 	if err := read(c, "task_type", &task); err != nil {
 		return nil, fmt.Errorf("format: %s: %w", path, err)
+	}
+	a.Unknown = unread(c, hfWithoutEffect)
+	if err := a.dropTwins(); err != nil {
+		return nil, err
 	}
 	if err := a.readHead(task, m.root(), file.Metadata[hfMetaHead]); err != nil {
 		return nil, fmt.Errorf("format: %s: %w", dir, err)
@@ -269,28 +266,4 @@ func equal(a, b *graph.Tensor) (bool, error) {
 	x, errX := a.Bytes()
 	y, errY := b.Bytes()
 	return bytes.Equal(x, y) && slices.Equal(a.Dims, b.Dims), errors.Join(errX, errY)
-}
-
-// read decodes one key of a config into to; a missing or null key leaves it alone.
-func read(c map[string]json.RawMessage, key string, to any) error {
-	raw, ok := c[key]
-	if !ok || string(raw) == "null" {
-		return nil
-	}
-	if err := json.Unmarshal(raw, to); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return nil
-}
-
-// refuse fails when a key asks for something that has no counterpart here: anything but null, false, {} and [].
-func refuse(c map[string]json.RawMessage, keys ...string) error {
-	for _, k := range keys {
-		switch v := string(c[k]); v {
-		case "", "null", "false", "{}", "[]":
-		default:
-			return fmt.Errorf("%s is %s, which is not supported", k, v)
-		}
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package format
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/inject"
@@ -27,7 +26,7 @@ func hfIA3Config(m inject.Method, c map[string]any) error {
 	return nil
 }
 
-func hfIA3Parse(c map[string]json.RawMessage) (inject.Method, error) {
+func hfIA3Parse(c settings) (inject.Method, error) {
 	if err := refuse(c, "fan_in_fan_out"); err != nil {
 		return nil, err
 	}

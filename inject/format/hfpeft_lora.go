@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -87,8 +88,8 @@ func number(f float64) any {
 	return f
 }
 
-func hfLoRAParse(c map[string]json.RawMessage) (inject.Method, error) {
-	err := refuse(c, "alora_invocation_tokens", "arrow_config", "corda_config", "eva_config", "fan_in_fan_out", "kasa_config",
+func hfLoRAParse(c settings) (inject.Method, error) {
+	err := refuse(c, "alora_invocation_tokens", "arrow_config", "corda_config", "fan_in_fan_out", "kasa_config",
 		"layer_replication", "loftq_config", "lora_ga_config", "monteclora_config", "target_parameters",
 		"trainable_token_indices", "use_bdlora", "use_qalora", "velora_config", "megatron_config")
 	if err != nil {
@@ -102,7 +103,7 @@ func hfLoRAParse(c map[string]json.RawMessage) (inject.Method, error) {
 	for key, to := range map[string]any{
 		"r": &l.R, "lora_alpha": &l.Alpha, "lora_dropout": &l.Dropout, "bias": &l.Bias, "use_rslora": &l.RSLoRA,
 		"target_modules": &l.Modules, "exclude_modules": &l.Exclude, "rank_pattern": &l.RankPattern, "alpha_pattern": &l.AlphaPattern,
-		"layers_pattern": &l.LayersIn, "use_dora": &l.DoRA, "lora_bias": &l.UpdateBias, "modules_to_save": &l.ModulesToSave,
+		"use_dora": &l.DoRA, "lora_bias": &l.UpdateBias, "modules_to_save": &l.ModulesToSave,
 	} {
 		if err := read(c, key, to); err != nil {
 			return nil, err
@@ -110,25 +111,45 @@ func hfLoRAParse(c map[string]json.RawMessage) (inject.Method, error) {
 	}
 	// The head's own modules go with the task.
 	l.ModulesToSave.List = slices.DeleteFunc(l.ModulesToSave.List, func(m string) bool { return m == "classifier" || m == "score" })
-	if err := readLayers(c, l); err != nil {
-		return nil, err
-	}
-	return l, readInit(c, l)
+	return l, cmp.Or(readLayers(c, l), readLayersPattern(c, l), readInit(c, l))
 }
 
 // readLayers accepts one number or a list.
-func readLayers(c map[string]json.RawMessage, l *inject.LoRA) error {
+func readLayers(c settings, l *inject.LoRA) error {
 	var one int
-	if read(c, "layers_to_transform", &one) == nil && c["layers_to_transform"] != nil && string(c["layers_to_transform"]) != "null" {
+	if !empty(c["layers_to_transform"]) && read(c, "layers_to_transform", &one) == nil {
 		l.Layers = []int{one}
 		return nil
 	}
 	return read(c, "layers_to_transform", &l.Layers)
 }
 
-// readInit refuses initialisations that changed the base when the adapter was made: its tensors then fit another base.
-func readInit(c map[string]json.RawMessage, l *inject.LoRA) error {
+// readLayersPattern accepts one name or a list of one.
+func readLayersPattern(c settings, l *inject.LoRA) error {
+	var list []string
+	if read(c, "layers_pattern", &list) != nil {
+		return read(c, "layers_pattern", &l.LayersIn)
+	}
+	if len(list) > 1 {
+		return fmt.Errorf("layers_pattern is %q: only one name is supported", list)
+	}
+	l.LayersIn = strings.Join(list, "")
+	return nil
+}
+
+// readInit refuses initialisations that changed the base when the adapter was made: its tensors then fit another base. EVA's
+// starts A from data and leaves the base alone.
+func readInit(c settings, l *inject.LoRA) error {
 	raw := string(c["init_lora_weights"])
+	delete(c, "init_lora_weights")
+	if raw == `"eva"` {
+		delete(c, "eva_config")
+		l.Init = "default"
+		return nil
+	}
+	if err := refuse(c, "eva_config"); err != nil {
+		return err
+	}
 	for name, v := range hfLoRAInits {
 		if want, err := json.Marshal(v); err == nil && (raw == string(want) || raw == "" && name == "default") {
 			l.Init = name

@@ -1,7 +1,6 @@
 package format
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/inject"
@@ -37,7 +36,7 @@ func hfPrefixConfig(m inject.Method, c map[string]any) error {
 	return nil
 }
 
-func hfPrefixParse(c map[string]json.RawMessage) (inject.Method, error) {
+func hfPrefixParse(c settings) (inject.Method, error) {
 	built, err := inject.New("prefix")
 	if err != nil {
 		return nil, err

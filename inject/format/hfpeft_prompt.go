@@ -1,7 +1,6 @@
 package format
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/inject"
@@ -38,7 +37,7 @@ func hfPromptConfig(m inject.Method, c map[string]any) error {
 	return nil
 }
 
-func hfPromptParse(c map[string]json.RawMessage) (inject.Method, error) {
+func hfPromptParse(c settings) (inject.Method, error) {
 	built, err := inject.New("prompt")
 	if err != nil {
 		return nil, err
@@ -79,7 +78,7 @@ func hfPTuningConfig(m inject.Method, c map[string]any) error {
 	return nil
 }
 
-func hfPTuningParse(c map[string]json.RawMessage) (inject.Method, error) {
+func hfPTuningParse(c settings) (inject.Method, error) {
 	built, err := inject.New("p-tuning")
 	if err != nil {
 		return nil, err

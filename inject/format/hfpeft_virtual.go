@@ -1,7 +1,6 @@
 package format
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/inject"
@@ -29,7 +28,7 @@ func hfVirtualConfig(p *inject.Plan, c map[string]any) {
 }
 
 // hfVirtualParse reads what the types have in common.
-func hfVirtualParse(c map[string]json.RawMessage, tokens *int) error {
+func hfVirtualParse(c settings, tokens *int) error {
 	submodules := 1
 	for key, to := range map[string]*int{"num_virtual_tokens": tokens, "num_transformer_submodules": &submodules} {
 		if err := read(c, key, to); err != nil {

@@ -37,7 +37,7 @@ var writtenLoRAs = map[string]func(l *inject.LoRA){
 }
 
 // written returns the folder that a test writes an adapter into. With PEFTGRAPH_WRITE=DIR it is DIR/FORMAT/NAME, where
-// testdata/check_peft.py and check_adapterhub.py load it with the format's own library; otherwise it is gone after the test.
+// the scripts testdata/check_*.py load it with the format's own library; otherwise it is gone after the test.
 func written(t *testing.T, format, name string) string {
 	t.Helper()
 	if keep := os.Getenv("PEFTGRAPH_WRITE"); keep != "" {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"maps"
 	"math"
 	"os"
@@ -19,11 +18,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
 )
-
-// keepIn is where testdata/check_onnxadapter.py wants what TestONNXAdapterRuns wrote.
-var keepIn = flag.String("onnxadapter", "", "folder for the files that check_onnxadapter.py runs")
 
 // What onnxruntime's Python package wrote is read as what its script says.
 func TestONNXAdapterOfOnnxruntime(t *testing.T) {
@@ -58,16 +53,43 @@ func TestONNXAdapterOfOnnxruntime(t *testing.T) {
 	}
 }
 
-// An adapter that was saved beside its plan gives the same model, by value and as inputs of an --adapter-inputs graph.
+// An adapter of each method that was saved beside its plan gives the same model, by value and as inputs of an
+// --adapter-inputs graph.
 func TestONNXAdapterRuns(t *testing.T) {
-	dir := *keepIn
-	if dir == "" {
-		dir = t.TempDir()
+	for _, name := range []string{"lora_pooler_saved", "lora_embedding", "lora_bias_all", "dora", "pissa_converted", "ia3", "prefix", "prefix_projection", "prompt", "p_tuning",
+		"adapterhub/seq_bn", "adapterhub/double_seq_bn", "adapterhub/scaled_par_bn", "adapterhub/prefix", "adapterhub/prompt_bos",
+		"families/distilbert_peft_lora", "families/roberta_peft_prompt"} {
+		t.Run(name, func(t *testing.T) {
+			f := fixtureOf(t, name)
+			g, plan := f.load(t, f.dir)
+			f.asInputs(t, g, plan)
+		})
 	}
-	f := fixtureOf(t, "lora_pooler_saved")
-	g, plan := f.load(t, f.dir)
+	for _, name := range []string{"bitfit", "full", "head-only"} { // no other library has files of these
+		t.Run(name, func(t *testing.T) {
+			m, err := inject.New(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := fixtureOf(t, "lora_seqcls")
+			f.dir = name
+			g, plan := f.inject(t, m, threeLabels)
+			move(t, g, plan)
+			f.With = f.outputs(t, g)
+			f.asInputs(t, g, plan)
+		})
+	}
+}
+
+// asInputs writes an adapter as a .onnx_adapter, the graph that takes it as inputs and the one that has it as constants.
+func (f *fixture) asInputs(t *testing.T, g *graph.Graph, plan *inject.Plan) {
+	t.Helper()
+	name := strings.TrimPrefix(filepath.ToSlash(f.dir), "testdata/")
+	dir := written(t, ONNXAdapter, strings.ReplaceAll(name, "/", "_"))
 	plan.Base = "fingerprint of the base"
-	plan.Task.Labels = []string{"good", "bad", "ugly"}
+	if plan.Task.Type != "" {
+		plan.Task.Labels = []string{"good", "bad", "ugly"}
+	}
 	values, err := plan.Values(g)
 	if err != nil {
 		t.Fatal(err)
@@ -103,40 +125,34 @@ func TestONNXAdapterRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	f.writeExpected(t, dir, f.With)
+	feeds := maps.Clone(bound)
+	maps.Copy(feeds, f.feeds())
 	p, err := refeval.New(inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	feeds := maps.Clone(bound)
-	for name, x := range f.Inputs {
-		feeds[name] = x.Tensor(graph.Int64)
-	}
-	out, err := p.Run(context.Background(), feeds, []string{"logits"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := farthest(t, out[0], f.With["logits"].Data); !(d <= parity) {
-		t.Errorf("fed as inputs the adapter gives logits %.1e from PyTorch's", d)
+	for name, want := range f.With {
+		out, err := p.Run(context.Background(), feeds, []string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := farthest(t, out[0], want.Data); !(d <= parity) {
+			t.Errorf("fed as inputs the adapter gives %s %.1e from PyTorch's", name, d)
+		}
 	}
 }
 
 // blank returns the fixture's base, deployable, with the adapter's parameters at their start.
 func blank(t *testing.T, f *fixture, a *Adapter) (*graph.Graph, *inject.Plan) {
 	t.Helper()
-	g, err := onnxfile.Load(filepath.Join("testdata", "base", f.Base))
-	if err != nil {
-		t.Fatal(err)
-	}
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
+	enc := f.encoder(t)
 	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
 	if err != nil {
 		t.Fatal(err)
 	}
-	inject.Deploy(g)
-	return g, plan
+	inject.Deploy(enc.Graph)
+	return enc.Graph, plan
 }
 
 // farthest returns the largest difference of a tensor's elements from the wanted ones.
