@@ -7,6 +7,7 @@ package safetensors
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -83,6 +84,9 @@ func Read(f graph.File, size int64) (*Contents, error) {
 	if err := json.Unmarshal(text, &raw); err != nil {
 		return nil, fmt.Errorf("safetensors: %s: header: %w", f.Path(), err)
 	}
+	if name := repeated(text); name != "" {
+		return nil, fmt.Errorf("safetensors: %s: header: there are two tensors %q", f.Path(), name)
+	}
 	start := int64(n) + 8
 	for name, value := range raw {
 		if name == "__metadata__" {
@@ -98,6 +102,25 @@ func Read(f graph.File, size int64) (*Contents, error) {
 		c.Tensors[name] = t
 	}
 	return c, nil
+}
+
+// repeated returns a name that comes twice in a JSON object, "" where none does: encoding/json keeps the last of them, and other
+// readers may keep the first.
+func repeated(object []byte) string {
+	d := json.NewDecoder(bytes.NewReader(object))
+	seen := map[string]bool{}
+	_, err := d.Token()
+	for err == nil && d.More() {
+		var name json.Token
+		name, err = d.Token()
+		text, _ := name.(string)
+		if seen[text] {
+			return text
+		}
+		seen[text] = true
+		err = cmp.Or(err, d.Decode(new(json.RawMessage)))
+	}
+	return ""
 }
 
 func tensor(f graph.File, value json.RawMessage, start, size int64) (*graph.Tensor, error) {

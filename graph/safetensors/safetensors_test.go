@@ -50,6 +50,7 @@ func TestMalformed(t *testing.T) {
 		"cut":           {good[:len(good)-1], "cut short"},
 		"no json":       {append(good[:8:8], bytes.Repeat([]byte{'x'}, len(good)-8)...), "header"},
 		"dtype":         {bytes.Replace(good, []byte(`"F32"`), []byte(`"F99"`), 1), "not supported"},
+		"twice":         {[]byte("\x68\x00\x00\x00\x00\x00\x00\x00" + `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},` + `"a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}` + "z"), `two tensors "a"`},
 		"shape":         {bytes.Replace(good, []byte(`[2,3]`), []byte(`[2,9]`), 1), "needs 18 elements"},
 	} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
