@@ -99,7 +99,11 @@ func LoRA(inputs []Input, opt Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := newResult(inputs, modules, rank)
+	kept, err := headsOf(inputs, opt)
+	if err != nil {
+		return nil, err
+	}
+	out, err := newResult(inputs, kept[0], modules, rank)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +111,7 @@ func LoRA(inputs []Input, opt Options) (*Result, error) {
 		a, b := r.combine(m, rank, opt)
 		out.set(m, a, b, rank)
 	}
-	return out, out.heads(inputs, opt)
+	return out, out.heads(kept)
 }
 
 // rank returns the rank of the result.

@@ -60,14 +60,10 @@ func checkInput(first, in Input, force bool) error {
 	if len(p.Methods) != 1 || p.Methods[0].Name != "lora" {
 		return fmt.Errorf("combine: %s is not LoRA alone", in.Name)
 	}
-	m, err := p.Method("lora")
-	if err != nil {
-		return fmt.Errorf("combine: %s: %w", in.Name, err)
-	}
-	l, ok := m.(*inject.LoRA)
+	l, err := loraOf(in)
 	switch {
-	case !ok:
-		return fmt.Errorf("combine: %s is %T", in.Name, m)
+	case err != nil:
+		return err
 	case l.DoRA:
 		return fmt.Errorf("combine: %s is DoRA, whose update is no sum: merge it into the base instead", in.Name)
 	case l.UpdateBias:

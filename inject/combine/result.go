@@ -11,13 +11,19 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 )
 
-// newResult returns a plan like the inputs', with one rank and a scale of 1 everywhere. The head is the chosen input's.
-func newResult(inputs []Input, modules []*module, rank int) (*Result, error) {
+// newResult returns a plan like the inputs', with one rank and a scale of 1 everywhere. What is trained whole is what is in
+// the input head.
+func newResult(inputs []Input, head Input, modules []*module, rank int) (*Result, error) {
 	first := inputs[0].Plan
 	settings, err := settingsOf(inputs, modules, rank)
 	if err != nil {
 		return nil, err
 	}
+	own, err := loraOf(head)
+	if err != nil {
+		return nil, err
+	}
+	settings.ModulesToSave = own.ModulesToSave
 	text, err := json.Marshal(settings)
 	if err != nil {
 		return nil, fmt.Errorf("combine: %w", err)
@@ -37,13 +43,9 @@ func newResult(inputs []Input, modules []*module, rank int) (*Result, error) {
 func settingsOf(inputs []Input, modules []*module, rank int) (*inject.LoRA, error) {
 	var out *inject.LoRA
 	for _, in := range inputs {
-		m, err := in.Plan.Method("lora")
+		l, err := loraOf(in)
 		if err != nil {
-			return nil, fmt.Errorf("combine: %s: %w", in.Name, err)
-		}
-		l, ok := m.(*inject.LoRA)
-		if !ok {
-			return nil, fmt.Errorf("combine: %s is %T", in.Name, m)
+			return nil, err
 		}
 		if out == nil {
 			out = l
@@ -56,6 +58,18 @@ func settingsOf(inputs []Input, modules []*module, rank int) (*inject.LoRA, erro
 	}
 	out.R, out.Alpha, out.RSLoRA, out.RankPattern, out.AlphaPattern, out.Init = rank, float64(rank), false, nil, nil, "default"
 	return out, nil
+}
+
+func loraOf(in Input) (*inject.LoRA, error) {
+	m, err := in.Plan.Method("lora")
+	if err != nil {
+		return nil, fmt.Errorf("combine: %s: %w", in.Name, err)
+	}
+	l, ok := m.(*inject.LoRA)
+	if !ok {
+		return nil, fmt.Errorf("combine: %s is %T", in.Name, m)
+	}
+	return l, nil
 }
 
 // set puts a module's new A and B into the result, and how far they are from the weighted sum.
@@ -94,18 +108,22 @@ func (r *Result) Total() Error {
 	return t
 }
 
-// heads adds what the inputs train whole, the classifier first of all: one input's, or the average with the weights divided
-// by their sum.
-func (r *Result) heads(inputs []Input, opt Options) error {
-	if opt.Head != "" {
-		i := slices.IndexFunc(inputs, func(in Input) bool { return in.Name == opt.Head })
-		if i < 0 {
-			return fmt.Errorf("combine: head %q: is none of the adapters", opt.Head)
-		}
-		kept := inputs[i]
-		kept.Weight = 1
-		inputs = []Input{kept}
+// headsOf returns the inputs whose heads go into the result: the chosen one, or all.
+func headsOf(inputs []Input, opt Options) ([]Input, error) {
+	if opt.Head == "" {
+		return inputs, nil
 	}
+	i := slices.IndexFunc(inputs, func(in Input) bool { return in.Name == opt.Head })
+	if i < 0 {
+		return nil, fmt.Errorf("combine: head %q: is none of the adapters", opt.Head)
+	}
+	kept := inputs[i]
+	kept.Weight = 1
+	return []Input{kept}, nil
+}
+
+// heads adds what the inputs train whole, the classifier first of all: the average with the weights divided by their sum.
+func (r *Result) heads(inputs []Input) error {
 	first := inputs[0].Plan
 	r.Plan.Task, r.Plan.Head, r.Plan.Logits = first.Task, first.Head, first.Logits
 	sum := 0.0

@@ -2,6 +2,7 @@
 package format
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -75,7 +76,7 @@ func Load(path string) (*Adapter, error) {
 				return nil, err
 			}
 			a.Format = n
-			return a, a.readPlan()
+			return a, cmp.Or(a.readPlan(), a.plausible())
 		}
 	}
 	return nil, fmt.Errorf("format: %s holds no adapter in a known format (%s)", path, strings.Join(Names(), ", "))

@@ -131,3 +131,29 @@ func editConfig(t *testing.T, dir string, change func(map[string]json.RawMessage
 		return out
 	})
 }
+
+// Whatever a configuration says, reading it ends in a method or in an error.
+func FuzzPEFTConfig(f *testing.F) {
+	for _, name := range []string{"lora_patterns", "lora_regex", "ia3", "prefix", "prompt", "p_tuning"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name, hfConfigFile))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var c settings
+		if json.Unmarshal(text, &c) != nil {
+			return
+		}
+		var peftType string
+		if read(c, "peft_type", &peftType) != nil {
+			return
+		}
+		if m, known := hfMethods[peftType]; known {
+			if method, err := m.parse(c); (err == nil) == (method == nil) {
+				t.Errorf("%v, %v", method, err)
+			}
+		}
+	})
+}
