@@ -84,11 +84,43 @@ func methodTable(t *testing.T) string {
 		}
 		fmt.Fprintf(&sb, "| %s | %s | %s |", title, inject.Summary(name), merges)
 		for _, to := range format.Names() {
-			fmt.Fprintf(&sb, " %s |", carries(t, to, plan, g))
+			cell := carries(t, to, plan, g)
+			if flags := otherSettings[to][name]; cell == "–" && flags != "" {
+				cell = carriesWith(t, f, to, name, flags)
+			}
+			fmt.Fprintf(&sb, " %s |", cell)
 		}
 		sb.WriteString("\n")
 	}
 	return sb.String()
+}
+
+// otherSettings are those with which a format holds a method that it doesn't hold with its default ones.
+var otherSettings = map[string]map[string]string{
+	format.AdapterHub: {
+		"ia3":    "--target key,value,intermediate.dense --feedforward re:none",
+		"prefix": "--layout adapterhub",
+		"prompt": "--layout adapterhub",
+	},
+}
+
+// carriesWith is carries for a method with other settings than its default ones.
+func carriesWith(t *testing.T, f *modelstest.Fixture, to, name, flags string) string {
+	t.Helper()
+	m, err := inject.New(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for words := strings.Fields(flags); len(words) > 1; words = words[2:] {
+		if ok, err := inject.Set(m, strings.TrimPrefix(words[0], "--"), words[1]); !ok || err != nil {
+			t.Fatalf("%s: %s: %v", name, words[0], err)
+		}
+	}
+	g, plan := injected(t, f, inject.Task{Type: "classification", Labels: labels}, m, 0)
+	if cell := carries(t, to, plan, g); cell != "yes" {
+		return cell
+	}
+	return "with `" + flags + "`"
 }
 
 // carries reports whether a format holds the plan: "yes" when every tensor comes back to the bit, "folded" when what training

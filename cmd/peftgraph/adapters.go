@@ -109,7 +109,7 @@ type shownAdapter struct {
 	Head       inject.HeadKind    `json:"head,omitempty"`
 	Base       string             `json:"base,omitempty"`
 	Unknown    []string           `json:"unknown,omitempty"` // settings that this version reads over
-	Placed     bool               `json:"placed"` // whether it says where in a model its tensors go
+	Placed     bool               `json:"placed"`            // whether it says where in a model its tensors go
 	Parameters int64              `json:"parameters"`
 	Bytes      int64              `json:"bytes"`
 	Tensors    map[string][]int64 `json:"tensors"`

@@ -47,6 +47,10 @@ func writeAdapter(c *cli.Context, plan *inject.Plan, values map[string]*graph.Te
 		_ = os.RemoveAll(out) // nothing was there before
 		return err
 	}
+	if f.Name == format.HFPEFT && !format.PEFTReadsHead(plan) {
+		newConsole(c).note("to PEFT this is an adapter of the bare encoder: Hugging Face's %s has no classifier on %s; apply classifier.weight and classifier.bias of the file yourself",
+			plan.Encoder.Family, plan.Head.Kind)
+	}
 	return nil
 }
 

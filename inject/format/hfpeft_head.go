@@ -39,6 +39,13 @@ func hfHeadOf(p *inject.Plan) (hfHead, bool) {
 	return h, p.Task.Type != "" && slices.Contains(h.kinds, p.Head.Kind)
 }
 
+// PEFTReadsHead reports whether PEFT computes the plan's logits: the model of Hugging Face's that it wraps has the plan's head,
+// or there is none. Otherwise a PEFT folder is one of the bare encoder, and PEFT reads over the head's tensors in it.
+func PEFTReadsHead(p *inject.Plan) bool {
+	_, ok := hfHeadOf(p)
+	return ok || p.Task.Type == ""
+}
+
 // hfModule is the path of a module in the model that PEFT wraps: Hugging Face's sequence classifier where it has the plan's
 // head, else the bare encoder.
 func hfModule(p *inject.Plan, target string) string {

@@ -205,6 +205,12 @@ func (f *fixture) sameFiles(t *testing.T, g *graph.Graph, plan *inject.Plan) {
 			t.Errorf("%s: %s is %v; PEFT wrote %v", hfConfigFile, key, v, want[key])
 		}
 	}
+	for key := range want {
+		raw, err := json.Marshal(want[key])
+		if _, ours := got[key]; err != nil || !ours && !empty(raw) && hfWithoutEffect[key] == "" {
+			t.Errorf("%s: %s is %v in PEFT's and is not written: %v", hfConfigFile, key, want[key], err)
+		}
+	}
 	again, _ := f.load(t, dir)
 	if d := f.differ(t, again, f.With); !(d <= parity) {
 		t.Errorf("what we wrote and read again differs from PyTorch's by %.1e", d)
