@@ -137,12 +137,12 @@ func readLayersPattern(c settings, l *inject.LoRA) error {
 	return nil
 }
 
-// readInit refuses initialisations that changed the base when the adapter was made: its tensors then fit another base. EVA's
-// starts A from data and leaves the base alone.
+// readInit refuses initialisations that changed the base when the adapter was made: its tensors then fit another base. EVA
+// starts A from data, MiCA B from the base, and both leave the base alone.
 func readInit(c settings, l *inject.LoRA) error {
 	raw := string(c["init_lora_weights"])
 	delete(c, "init_lora_weights")
-	if raw == `"eva"` {
+	if raw == `"eva"` || raw == `"mica"` {
 		delete(c, "eva_config")
 		l.Init = "default"
 		return nil

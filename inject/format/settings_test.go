@@ -93,6 +93,7 @@ func TestFormsOfSettings(t *testing.T) {
 		{"layers_to_transform": "1", "layers_pattern": `"layer"`},
 		{"layers_to_transform": "[1]", "layers_pattern": `["layer"]`},
 		{"layers_to_transform": "1", "init_lora_weights": `"eva"`, "eva_config": `{"rho": 2.0}`},
+		{"init_lora_weights": `"mica"`},
 	} {
 		dir := copyFolder(t, "lora_layers")
 		editConfig(t, dir, func(c map[string]json.RawMessage) {
@@ -106,7 +107,7 @@ func TestFormsOfSettings(t *testing.T) {
 			t.Errorf("%v: outputs differ from PyTorch's by %.1e", set, d)
 		}
 	}
-	for key, value := range map[string]string{"layers_pattern": `["layer", "h"]`, "init_lora_weights": `"mica"`, "eva_config": `{"rho": 2.0}`} {
+	for key, value := range map[string]string{"layers_pattern": `["layer", "h"]`, "init_lora_weights": `"lora_ga"`, "eva_config": `{"rho": 2.0}`} {
 		dir := copyFolder(t, "lora_layers")
 		editConfig(t, dir, func(c map[string]json.RawMessage) { c[key] = json.RawMessage(value) })
 		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), key) {
