@@ -10,10 +10,16 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/train/autodiff/gradcheck"
 )
 
-// A GradientResult compares the emitted gradient of one trainable with a central difference of the loss along one random
-// direction: RelErr is |difference| / max(|either|, ‖gradient‖/√n, 1e-5), where n is the trainable's size. The second is what
+// GradientFloor is the least that the error of a gradient is relative to. It keeps the rounding noise of a derivative that is
+// zero, a key bias's for example, from counting: a difference of losses near 1 has an error of about 1e-16, and is divided by
+// its step.
+const GradientFloor = 1e-6
+
+// A GradientResult compares the emitted gradient of one trainable with differences of the loss along one random direction:
+// RelErr is |difference| / max(|either|, ‖gradient‖/√n, [GradientFloor]), where n is the trainable's size. The second is what
 // |gradient · direction| is on average, so that a direction that happens to be almost orthogonal doesn't count as an error.
 type GradientResult struct {
 	Name     string  `json:"name"`
@@ -24,25 +30,25 @@ type GradientResult struct {
 	RelErr   float64 `json:"relative_error"`
 }
 
-// gradientFloor keeps the rounding noise of a derivative that is zero, a key bias's for example, from counting: a difference
-// of losses near 1 has an error of about 1e-16, which fivePoint divides by its step.
-const gradientFloor = 1e-5
-
-// CheckGradients varies each chosen slot of the flat parameters along a random direction and compares the loss's five-point
-// central difference with the emitted gradient. exec runs s.Graph in float64, such as the reference evaluator; feeds are
-// [StepGraph.Feeds]; progress, when set, is told how far it is.
+// CheckGradients varies each chosen slot of the flat parameters along a random direction and compares the loss's slope
+// ([gradcheck.Slope]) with the emitted gradient. exec runs s.Graph in float64, such as the reference evaluator, with what the
+// gradient's constants stand for in place of what float32 makes of them; feeds are [StepGraph.Feeds]; progress, when set, is
+// told how far it is.
 func (s *StepGraph) CheckGradients(ctx context.Context, exec Executor, feeds map[string]*graph.Tensor, slots []Slot, seed uint64, progress func(done, total int)) ([]GradientResult, error) {
 	params, err := feeds[ParamsInput].Float64s()
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	constant, err := s.detached(ctx, exec, feeds)
+	constants, err := s.detached(ctx, exec, feeds)
 	if err != nil {
 		return nil, err
 	}
+	for name, exact := range s.exact {
+		constants[name] = graph.Scalar(exact)
+	}
 	at := func(p []float64, fetch string) ([]float64, error) {
 		own := maps.Clone(feeds)
-		maps.Copy(own, constant)
+		maps.Copy(own, constants)
 		own[ParamsInput] = graph.TensorOf(nil, p)
 		res, err := exec.Run(ctx, own, []string{fetch})
 		if err != nil {
@@ -63,8 +69,12 @@ func (s *StepGraph) CheckGradients(ctx context.Context, exec Executor, feeds map
 			r.Emitted += grads[k] * d[k]
 			norm += grads[k] * grads[k]
 		}
-		r.Measured, err = fivePoint(params, d, func(p []float64) (float64, error) {
-			l, err := at(p, LossOutput)
+		r.Measured, err = gradcheck.Slope(gradcheck.DefaultStep, func(h float64) (float64, error) {
+			moved := slices.Clone(params)
+			for k := slot.Offset; k < slot.Offset+slot.Len(); k++ {
+				moved[k] += h * d[k]
+			}
+			l, err := at(moved, LossOutput)
 			if err != nil {
 				return 0, err
 			}
@@ -73,7 +83,7 @@ func (s *StepGraph) CheckGradients(ctx context.Context, exec Executor, feeds map
 		if err != nil {
 			return nil, err
 		}
-		r.RelErr = math.Abs(r.Emitted-r.Measured) / max(math.Abs(r.Emitted), math.Abs(r.Measured), math.Sqrt(norm/float64(slot.Len())), gradientFloor)
+		r.RelErr = math.Abs(r.Emitted-r.Measured) / max(math.Abs(r.Emitted), math.Abs(r.Measured), math.Sqrt(norm/float64(slot.Len())), GradientFloor)
 		out = append(out, r)
 		if progress != nil {
 			progress(i+1, len(slots))
@@ -117,22 +127,4 @@ func direction(n int, s Slot, seed uint64) []float64 {
 		d[k] /= math.Sqrt(norm)
 	}
 	return d
-}
-
-// fivePoint is f'(x)·d ≈ (8(f(x+hd) − f(x−hd)) − (f(x+2hd) − f(x−2hd))) / 12h, exact to h⁴.
-func fivePoint(x, d []float64, f func([]float64) (float64, error)) (float64, error) {
-	const h = 2e-4
-	sum := 0.0
-	for _, c := range []struct{ at, weight float64 }{{1, 8}, {-1, -8}, {2, -1}, {-2, 1}} {
-		p := make([]float64, len(x))
-		for i := range x {
-			p[i] = x[i] + c.at*h*d[i]
-		}
-		y, err := f(p)
-		if err != nil {
-			return 0, err
-		}
-		sum += c.weight * y
-	}
-	return sum / (12 * h), nil
 }

@@ -39,19 +39,7 @@ func TestVirtualTokenGradientsOnEveryExporterForm(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fed := feeds(t, s, g, batchOf(f))
-				results, err := s.CheckGradients(context.Background(), reference(t, s.Graph), fed, s.Layout.Slots, 1, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if len(results) != len(plan.Trainables) {
-					t.Errorf("%d gradients checked of %d", len(results), len(plan.Trainables))
-				}
-				for _, r := range results {
-					if r.RelErr > 1e-6 {
-						t.Errorf("%s: emitted %v, measured %v, relative error %.1e", r.Name, r.Emitted, r.Measured, r.RelErr)
-					}
-				}
+				checkGradients(t, s, g, f, 1)
 			})
 		}
 	}

@@ -32,6 +32,8 @@ type StepGraph struct {
 	Task   Task
 	Layout Layout
 	Masks  []Mask
+
+	exact map[string]float64 // what constants of the gradient stand for that float32 rounds, by name
 }
 
 // A Mask is a dropout whose random choice the trainer feeds, so that a run depends on its seed alone and not on the
@@ -48,7 +50,7 @@ func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGr
 	if err != nil {
 		return nil, err
 	}
-	s := &StepGraph{Plan: p, Task: task, Layout: NewLayout(p)}
+	s := &StepGraph{Plan: p, Task: task, Layout: NewLayout(p), exact: map[string]float64{}}
 	var parts []*graph.Value
 	if s.Graph, parts, err = s.private(g, true); err != nil {
 		return nil, err
@@ -58,6 +60,7 @@ func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGr
 		return nil, err
 	}
 	opt.Detached = inject.Detached
+	opt.Rounded = func(c *graph.Value, exact float64) { s.exact[c.Name()] = exact }
 	grads, err := autodiff.Gradients(s.Graph, loss, parts, opt)
 	if err != nil {
 		return nil, err

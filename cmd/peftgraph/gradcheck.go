@@ -18,7 +18,7 @@ import (
 
 func gradcheckCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.Float64Flag{Name: "threshold", Value: 1e-5, Usage: "largest relative error against central differences that passes"},
+		&cli.Float64Flag{Name: "threshold", Value: 1e-6, Usage: "largest relative error against central differences that passes"},
 		&cli.Float64Flag{Name: "float32-threshold", Value: 1e-3, Usage: "largest relative error of onnxruntime's float32 gradients against the float64 ones that passes"},
 		&cli.IntFlag{Name: "parameters", Value: 12, Usage: "how many parameters to vary, spread over the layers; 0 is all"},
 		&cli.IntFlag{Name: "length", Value: 5, Usage: "tokens of the texts made up for it"},
@@ -155,7 +155,7 @@ func (g gradients) print(w io.Writer) {
 	for _, r := range g.Results {
 		fmt.Fprintf(w, "%-70s emitted %+.9e  measured %+.9e  relative error %.1e\n", r.Name, r.Emitted, r.Measured, r.RelErr)
 	}
-	fmt.Fprintf(w, "worst relative error %.1e over %d parameters, in float64; relative to the largest of the derivative, its usual size (the gradient's norm over the root of its length) and 1e-5\n",
-		g.Worst, len(g.Results))
+	fmt.Fprintf(w, "worst relative error %.1e over %d parameters, in float64; relative to the largest of the derivative, its usual size (the gradient's norm over the root of its length) and %g\n",
+		g.Worst, len(g.Results), train.GradientFloor)
 	fmt.Fprintf(w, "onnxruntime's float32 gradients: relative error %.1e over all parameters\n", g.Float32)
 }

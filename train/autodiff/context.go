@@ -85,7 +85,21 @@ func (c *Context) Broadcast(grad *graph.Value) *graph.Value {
 }
 
 // Num returns a constant of the element type of the node's first output.
-func (c *Context) Num(v float64) *graph.Value { return c.Float(c.Out(0).DType, v) }
+func (c *Context) Num(v float64) *graph.Value {
+	n := c.Float(c.Out(0).DType, v)
+	if c.engine.opt.Rounded != nil && n != nil && n.DType == graph.Float && float64(float32(v)) != v {
+		c.engine.opt.Rounded(n, v)
+	}
+	return n
+}
+
+// Attr returns a float attribute of the node. A default that float32 can't hold is as the specification writes it.
+func (c *Context) Attr(name string, def float64) float64 {
+	if a := c.Node.Attr(name); a != nil {
+		return float64(a.F)
+	}
+	return def
+}
 
 // Add returns a + b, broadcast.
 func (c *Context) Add(a, b *graph.Value) *graph.Value { return c.Op("Add", a, b) }

@@ -18,6 +18,9 @@ type Options struct {
 	// Detached says of which nodes the results are constants to the gradient, beside those of operators that have none; nil
 	// says of no node.
 	Detached func(*graph.Node) bool
+	// Rounded, unless nil, is told every constant of a rule that its element type can't hold, √(2/π) in a float32 graph for
+	// one, with what it stands for: computing in float64 from the rounded one gives the slope of another function.
+	Rounded func(constant *graph.Value, exact float64)
 }
 
 // Gradients appends to g the nodes that compute the gradient of loss with respect to each value in wrt and returns these

@@ -174,7 +174,7 @@ func TestBERTOnONNXRuntime(t *testing.T) {
 		names := map[string]string{"theta": flat.Name()}
 		results, err := gradcheck.Check(context.Background(), s, feeds, loss.Name(), names, gradcheck.Options{Directions: 8, Step: 5e-2})
 		if err != nil || results[0].RelErr > 1e-3 {
-			t.Errorf("%+v: %v %+v", opt, err, results)
+			t.Errorf("FusedMatMul %t: %v %+v", opt.FusedMatMul, err, results)
 		}
 		fetches := []string{loss.Name(), flat.Name()}
 		want, err := p.Run(context.Background(), feeds, fetches)
@@ -188,7 +188,7 @@ func TestBERTOnONNXRuntime(t *testing.T) {
 		for i := range fetches {
 			graphtest.Close(t, got[i], want[i], 1e-3, 1e-6)
 		}
-		t.Logf("%+v: along 8 directions, relative error %.1e", opt, results[0].RelErr)
+		t.Logf("FusedMatMul %t: along 8 directions, relative error %.1e", opt.FusedMatMul, results[0].RelErr)
 	}
 }
 

@@ -22,11 +22,11 @@ func init() {
 	register("com.microsoft", "FastGelu", 1, biased(geluTanhSlope))
 	// Y = X·s,  s = σ(αX):  dX = dY·s·(1 + αX·(1 − s))
 	register("com.microsoft", "QuickGelu", 1, func(c *Context) []*graph.Value {
-		return c.First(c.Mul(c.DY(), swishSlope(c, c.In(0), float64(c.Node.Float("alpha", 1.702)))))
+		return c.First(c.Mul(c.DY(), swishSlope(c, c.In(0), c.Attr("alpha", 1.702))))
 	})
 	// Swish is QuickGelu with α = 1 unless stated.
 	register("", "Swish", 24, func(c *Context) []*graph.Value {
-		return c.First(c.Mul(c.DY(), swishSlope(c, c.In(0), float64(c.Node.Float("alpha", 1)))))
+		return c.First(c.Mul(c.DY(), swishSlope(c, c.In(0), c.Attr("alpha", 1))))
 	})
 }
 

@@ -59,7 +59,7 @@ func statistics(c *Context, axes []int64) (mean, invStd *graph.Value) {
 
 // invRoot returns 1/√(mean(squares) + ε).
 func invRoot(c *Context, squares *graph.Value, axes []int64) *graph.Value {
-	eps := c.Num(float64(c.Node.Float("epsilon", 1e-5)))
+	eps := c.Num(c.Attr("epsilon", 1e-5))
 	return c.Op("Reciprocal", c.Op("Sqrt", c.Add(c.Reduce("ReduceMean", squares, axes), eps)))
 }
 

@@ -94,7 +94,7 @@ func gemm(c *Context) []*graph.Value {
 	p := form{c.Node.Int("transA", 0) != 0, c.Node.Int("transB", 0) != 0, c.Node.Float("alpha", 1)}
 	return c.Grads(func(i int) *graph.Value {
 		if i == 2 {
-			return c.Broadcast(c.Scale(c.DY(), float64(c.Node.Float("beta", 1))))
+			return c.Broadcast(c.Scale(c.DY(), c.Attr("beta", 1)))
 		}
 		q, l, r := p.grad(i, c.In(0), c.In(1), c.DY())
 		return c.Gemm(l, q.transA, r, q.transB, q.alpha)

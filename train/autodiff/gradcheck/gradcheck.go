@@ -25,7 +25,7 @@ type Options struct {
 	// Directions, where not 0, varies each parameter as a whole along that many random directions instead: cheaper for big
 	// parameters, and less noisy in single precision, because more of the loss changes.
 	Directions int
-	// Step is the distance h of the stencil; 0 means 1e-3, which suits float64. Single precision wants about 1e-2.
+	// Step is the first step of [Slope]; 0 means [DefaultStep]. Single precision wants a larger one.
 	Step float64
 	// Floor bounds the norm that errors are relative to from below; 0 means 1e-6. It keeps the rounding noise of a gradient
 	// that is exactly zero, a key bias's for example, from counting as an error of 100 %.
@@ -45,12 +45,12 @@ type Result struct {
 	Checked int
 }
 
-// Check compares, for each parameter, the gradient that exec computes with central differences of the loss by the five-point
-// stencil. grads maps parameters, which must be among the feeds, to the names of their gradients. Results are sorted by name.
+// Check compares, for each parameter, the gradient that exec computes with central differences of the loss as
+// [Slope] takes them. grads maps parameters, which must be among the feeds, to the names of their gradients. Results are sorted by name.
 // For full precision feed parameters as Double to an executor that computes in float64.
 func Check(ctx context.Context, exec Executor, feeds map[string]*graph.Tensor, loss string, grads map[string]string, opt Options) ([]Result, error) {
 	if opt.Step == 0 {
-		opt.Step = 1e-3
+		opt.Step = DefaultStep
 	}
 	if opt.Floor == 0 {
 		opt.Floor = 1e-6
@@ -181,22 +181,15 @@ func (c *checker) unit(n int) []float64 {
 	return v
 }
 
-// slope is the five-point stencil:  (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h.
 func (c *checker) slope(name string, at *graph.Tensor, x []float64, d direction) (float64, error) {
-	sum := 0.
-	for _, p := range []struct{ step, weight float64 }{{-2, 1}, {-1, -8}, {1, 8}, {2, -1}} {
+	return Slope(c.opt.Step, func(h float64) (float64, error) {
 		moved := slices.Clone(x)
 		for i := range moved {
-			moved[i] += p.step * c.opt.Step * d.at(i)
+			moved[i] += h * d.at(i)
 		}
 		c.feeds[name] = graph.FloatTensor(at.DType, at.Dims, moved)
-		f, err := c.value()
-		if err != nil {
-			return 0, err
-		}
-		sum += p.weight * f
-	}
-	return sum / (12 * c.opt.Step), nil
+		return c.value()
+	})
 }
 
 func (c *checker) value() (float64, error) {
