@@ -82,13 +82,20 @@ func (a *Adapter) resolve() (bottleneck, error) {
 	if !slices.Contains([]string{"bert", "mam_adapter", "houlsby", "zero"}, b.init) {
 		return b, fmt.Errorf("--adapter-init %q: must be bert, mam_adapter, houlsby or zero", b.init)
 	}
-	if f, err := strconv.ParseFloat(b.scaling, 64); b.scaling != "learned" && (err != nil || math.IsNaN(f) || math.IsInf(f, 0)) {
+	if f, err := strconv.ParseFloat(b.scaling, 64); b.scaling != "learned" && (err != nil || !finite(f)) {
 		return b, fmt.Errorf("--scaling %q: must be a number or learned", b.scaling)
 	}
-	if a.Dropout < 0 || a.Dropout >= 1 {
-		return b, fmt.Errorf("--dropout %v: must be at least 0 and below 1", a.Dropout)
-	}
 	return b, nil
+}
+
+func (a *Adapter) validate() error {
+	if _, err := a.resolve(); err != nil {
+		return err
+	}
+	if err := a.ReductionFactor.check(); err != nil {
+		return fmt.Errorf("--reduction-factor: %w", err)
+	}
+	return CheckDropout("dropout", a.Dropout)
 }
 
 // ChangesAtStart says why the injected model doesn't compute what the base does, or returns "".

@@ -91,11 +91,10 @@ func (f Factors) width(layer, hidden int) (int, error) {
 	if !ok {
 		return 0, fmt.Errorf("--reduction-factor has neither this layer nor default")
 	}
-	const widest = 1 << 16
 	h := float64(hidden)
 	d := max(1, math.Round((h-math.Mod(h, x))/x))
-	if d > widest {
-		return 0, fmt.Errorf("--reduction-factor %v makes a bottleneck wider than %d", x, widest)
+	if d > largest {
+		return 0, fmt.Errorf("--reduction-factor %v makes a bottleneck wider than %d", x, largest)
 	}
 	return int(d), nil
 }

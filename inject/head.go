@@ -43,8 +43,8 @@ func (in *Injection) planHead(opt Options) error {
 	if err != nil {
 		return err
 	}
-	if opt.HeadDrop < 0 || opt.HeadDrop >= 1 {
-		return fmt.Errorf("--head-dropout %v: must be at least 0 and below 1", opt.HeadDrop)
+	if err := CheckDropout("head-dropout", opt.HeadDrop); err != nil {
+		return err
 	}
 	in.Plan.Head = Head{kind, opt.HeadDrop}
 	return nil

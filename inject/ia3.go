@@ -33,6 +33,13 @@ func (a *IA3) ChangesAtStart() string {
 	return "the scales are drawn at random"
 }
 
+func (a *IA3) validate() error {
+	if err := a.FeedForward.check("feedforward"); err != nil {
+		return err
+	}
+	return a.Targets.validate()
+}
+
 // Inject adds the scales.
 func (a *IA3) Inject(in *Injection) error {
 	if len(in.Encoder.Layers) > 0 {
@@ -88,7 +95,7 @@ func (a *IA3) adapt(in *Injection, l *models.Linear) error {
 	}
 	ff, err := a.feedForward(in.path(l.Name))
 	if err != nil {
-		return fmt.Errorf("--feedforward: %w", err)
+		return err
 	}
 	p := in.Patch(l.Name)
 	site := Site{Target: l.Name, Weight: l.Weight.Name(), Transposed: l.Transposed}

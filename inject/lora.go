@@ -62,12 +62,16 @@ func (l *LoRA) ChangesAtStart() string {
 }
 
 func (l *LoRA) validate() error {
+	if err := errors.Join(checkRank("rank", float64(l.R)), l.checkAlpha("alpha", l.Alpha), CheckDropout("dropout", l.Dropout)); err != nil {
+		return err
+	}
+	if err := errors.Join(l.RankPattern.check("rank-pattern", checkRank), l.AlphaPattern.check("alpha-pattern", l.checkAlpha)); err != nil {
+		return err
+	}
 	_, known := loraStarts[l.Init]
 	switch {
-	case l.R < 1:
-		return fmt.Errorf("--rank %d: must be at least 1", l.R)
-	case l.Dropout < 0 || l.Dropout >= 1:
-		return fmt.Errorf("--dropout %v: must be at least 0 and below 1", l.Dropout)
+	case l.ModulesToSave.Pattern != "":
+		return fmt.Errorf("--modules-to-save %q: must be names", l.ModulesToSave)
 	case l.Bias != "none" && l.Bias != "all" && l.Bias != "lora_only":
 		return fmt.Errorf("--bias %q: must be none, lora_only or all", l.Bias)
 	case !known:
@@ -79,6 +83,23 @@ func (l *LoRA) validate() error {
 	case l.DoRA && l.FromBase():
 		return fmt.Errorf("--dora: not with --init %s: an adapter that starts from the base can't be saved with a magnitude", l.Init)
 	}
+	return l.Targets.validate()
+}
+
+func checkRank(flag string, r float64) error {
+	if !(r >= 1) || r != math.Trunc(r) || math.IsInf(r, 0) {
+		return fmt.Errorf("--%s %v: must be a whole number of at least 1", flag, r)
+	}
+	return nil
+}
+
+func (l *LoRA) checkAlpha(flag string, alpha float64) error {
+	switch {
+	case !finite(alpha):
+		return fmt.Errorf("--%s %v: must be a number", flag, alpha)
+	case alpha <= 0 && l.Init == "pissa":
+		return fmt.Errorf("--%s %v: must be above 0 with --init pissa", flag, alpha)
+	}
 	return nil
 }
 
@@ -88,9 +109,6 @@ func (l *LoRA) FromBase() bool { return loraStarts[l.Init].fromBase }
 
 // Inject adds the update beside every chosen module.
 func (l *LoRA) Inject(in *Injection) error {
-	if err := l.validate(); err != nil {
-		return err
-	}
 	if err := l.drop(len(in.Encoder.Layers)); err != nil {
 		return err
 	}
@@ -207,9 +225,6 @@ func (l *LoRA) scale(path string) (float64, error) {
 	rank, err := l.RankPattern.lookup(path, float64(l.R))
 	if err != nil {
 		return 0, err
-	}
-	if rank < 1 || rank != math.Trunc(rank) {
-		return 0, fmt.Errorf("--rank-pattern: rank %v: must be a whole number of at least 1", rank)
 	}
 	alpha, err := l.AlphaPattern.lookup(path, l.Alpha)
 	if err != nil {

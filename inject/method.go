@@ -107,6 +107,9 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 			return nil, fmt.Errorf("inject: method %q is given twice: give it once, with settings for all modules", name)
 		}
 		in.method = name
+		if err := Validate(m); err != nil {
+			return nil, err
+		}
 		if err := m.Inject(in); err != nil {
 			return nil, fmt.Errorf("inject: method %q: %w", name, err)
 		}

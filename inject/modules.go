@@ -73,9 +73,6 @@ func (in *Injection) chooseAmong(t Targets, others []string, whole ModuleNames) 
 // trainModules makes modules train whole, by PEFT's modules_to_save: a name means every module whose path is it or ends in
 // "."+it, with all that is below. The head's own modules are left to the head.
 func (in *Injection) trainModules(names ModuleNames) error {
-	if names.Pattern != "" {
-		return fmt.Errorf("--modules-to-save %q: must be names", names.Pattern)
-	}
 	for _, name := range names.List {
 		dense := in.Plan.Head.Kind.dense()
 		if in.Plan.Task.Type != "" && slices.Contains(headModules, name) || dense != nil && name == dense.name {

@@ -34,9 +34,10 @@ func defaultPlacement() Placement {
 }
 
 func (x *Placement) validate() error {
+	if err := checkSize("num-virtual-tokens", x.Tokens, 1); err != nil {
+		return err
+	}
 	switch {
-	case x.Tokens < 1:
-		return fmt.Errorf("--num-virtual-tokens %d: must be at least 1", x.Tokens)
 	case x.Layout != LayoutPEFT && x.Layout != LayoutAdapterHub:
 		return fmt.Errorf("--layout %q: must be %s or %s", x.Layout, LayoutPEFT, LayoutAdapterHub)
 	case x.Combine != CombinePrefix && x.Combine != CombineAfterBOS:

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -38,11 +39,10 @@ func (*Prefix) ChangesAtStart() string {
 }
 
 func (x *Prefix) validate() error {
+	if err := errors.Join(checkSize("num-virtual-tokens", x.Tokens, 1), checkSize("encoder-hidden-size", x.Hidden, 0)); err != nil {
+		return err
+	}
 	switch {
-	case x.Tokens < 1:
-		return fmt.Errorf("--num-virtual-tokens %d: must be at least 1", x.Tokens)
-	case x.Hidden < 0:
-		return fmt.Errorf("--encoder-hidden-size %d: must not be negative", x.Hidden)
 	case x.Layout != LayoutPEFT && x.Layout != LayoutAdapterHub:
 		return fmt.Errorf("--layout %q: must be %s or %s", x.Layout, LayoutPEFT, LayoutAdapterHub)
 	case x.Init != "random" && x.Init != "zero":
@@ -55,9 +55,6 @@ func (x *Prefix) validate() error {
 
 // Inject lengthens the keys, the values and the mask of every layer that is not left out.
 func (x *Prefix) Inject(in *Injection) error {
-	if err := x.validate(); err != nil {
-		return err
-	}
 	layers, err := x.layers(in.Encoder)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
 )
@@ -46,11 +47,18 @@ func (x *Prompt) StartText() string {
 // StartFrom gives the method the token ids of [Prompt.StartText].
 func (x *Prompt) StartFrom(ids []int) { x.IDs = ids }
 
+func (x *Prompt) validate() error {
+	if !slices.Contains([]string{"random", "embedding-std", "vocab", "text", "uniform"}, x.Init) {
+		return fmt.Errorf("--init %q: must be random, embedding-std, vocab, text or uniform", x.Init)
+	}
+	if x.Init == "text" && x.Text == "" && len(x.IDs) == 0 {
+		return fmt.Errorf("--init text: needs --init-text, or --init-ids")
+	}
+	return x.Placement.validate()
+}
+
 // Inject puts the virtual tokens before the text.
 func (x *Prompt) Inject(in *Injection) error {
-	if err := x.Placement.validate(); err != nil {
-		return err
-	}
 	width, err := x.width(in)
 	if err != nil {
 		return err
@@ -89,19 +97,17 @@ func (x *Prompt) start(in *Injection, width int) (how string, table []float32, e
 		return fmt.Sprintf("normal(%.3g)", std), normal(rng, n, std), nil
 	case "vocab":
 		return "vocab", rowsOf(words, width, sample(rng, x.Tokens, len(words)/width)), nil
-	case "text":
-		if len(x.IDs) == 0 {
-			return "", nil, fmt.Errorf("--init text: needs --init-text and the model's tokenizer, or --init-ids")
-		}
-		ids := make([]int, x.Tokens)
-		for i := range ids {
-			if ids[i] = x.IDs[i%len(x.IDs)]; ids[i] < 0 || ids[i] >= len(words)/width {
-				return "", nil, fmt.Errorf("--init-ids: token %d is outside the vocabulary of %d", ids[i], len(words)/width)
-			}
-		}
-		return "text", rowsOf(words, width, ids), nil
 	}
-	return "", nil, fmt.Errorf("--init %q: must be random, embedding-std, vocab, text or uniform", x.Init)
+	if len(x.IDs) == 0 {
+		return "", nil, fmt.Errorf("--init text: needs the model's tokenizer, or --init-ids")
+	}
+	ids := make([]int, x.Tokens)
+	for i := range ids {
+		if ids[i] = x.IDs[i%len(x.IDs)]; ids[i] < 0 || ids[i] >= len(words)/width {
+			return "", nil, fmt.Errorf("--init-ids: token %d is outside the vocabulary of %d", ids[i], len(words)/width)
+		}
+	}
+	return "text", rowsOf(words, width, ids), nil
 }
 
 // deviation is the standard deviation around zero.

@@ -1,7 +1,7 @@
 package inject
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/peftgraph/peftgraph/graph"
 )
@@ -24,14 +24,12 @@ type PTuning struct {
 // ChangesAtStart says why the outputs are not the base's before training.
 func (*PTuning) ChangesAtStart() string { return promptChanges }
 
+func (x *PTuning) validate() error {
+	return errors.Join(x.Placement.validate(), checkSize("encoder-hidden-size", x.Hidden, 0))
+}
+
 // Inject puts the virtual tokens before the text.
 func (x *PTuning) Inject(in *Injection) error {
-	if err := x.Placement.validate(); err != nil {
-		return err
-	}
-	if x.Hidden < 0 {
-		return fmt.Errorf("--encoder-hidden-size %d: must not be negative", x.Hidden)
-	}
 	width, err := x.width(in)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -37,6 +38,37 @@ func Set(m Method, flag, text string) (ok bool, err error) {
 	}
 	return ok, err
 }
+
+// Validate says which of m's settings is wrong whatever the model is, by the name of its flag.
+func Validate(m Method) error {
+	if v, ok := m.(interface{ validate() error }); ok {
+		if err := v.validate(); err != nil {
+			return fmt.Errorf("inject: %w", err)
+		}
+	}
+	return nil
+}
+
+// CheckDropout refuses what is no probability of zeroing an element, by the name of the flag that gave it.
+func CheckDropout(flag string, rate float64) error {
+	if !(rate >= 0 && rate < 1) {
+		return fmt.Errorf("--%s %v: must be at least 0 and below 1", flag, rate)
+	}
+	return nil
+}
+
+// largest bounds sizes that no model bounds: those of virtual tokens, of their MLPs and of bottlenecks.
+const largest = 1 << 16
+
+// checkSize refuses what is no size of least at least, by the name of the flag that gave it.
+func checkSize(flag string, n, least int) error {
+	if n < least || n > largest {
+		return fmt.Errorf("--%s %d: must be at least %d and at most %d", flag, n, least, largest)
+	}
+	return nil
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 func eachSetting(v reflect.Value, do func(reflect.StructField, reflect.Value)) {
 	for i := range v.NumField() {

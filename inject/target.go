@@ -3,6 +3,7 @@ package inject
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -84,12 +85,32 @@ func (n ModuleNames) match(path string) (bool, error) {
 	return re.MatchString(path), nil
 }
 
+// check compiles the pattern of the flag that gave the names.
+func (n ModuleNames) check(flag string) error {
+	if _, err := n.match(""); err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	return nil
+}
+
 func compile(pattern string) (*regexp.Regexp, error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("pattern %q: %w (look-ahead and back-references of Python's re are not available)", pattern, err)
 	}
 	return re, nil
+}
+
+func (t Targets) validate() error {
+	for flag, names := range map[string]ModuleNames{"target": t.Modules, "exclude": t.Exclude} {
+		if err := names.check(flag); err != nil {
+			return err
+		}
+	}
+	if len(t.Skip) > 0 && len(t.Layers) > 0 {
+		return fmt.Errorf("--skip-layers and --layers say the same in two ways: give one")
+	}
+	return nil
 }
 
 // Choose returns the candidates that the targets select, in order. all holds module paths with the model prefix; saved are
@@ -160,9 +181,6 @@ func (t *Targets) drop(layers int) error {
 	if len(t.Skip) == 0 {
 		return nil
 	}
-	if len(t.Layers) > 0 {
-		return fmt.Errorf("--skip-layers and --layers say the same in two ways: give one")
-	}
 	if err := checkLayers("--skip-layers", t.Skip, layers); err != nil {
 		return err
 	}
@@ -227,14 +245,22 @@ func (e *UnknownTargetError) Hint() string {
 // Python's re.match(`(.*\.)?(KEY)$`) would succeed decides.
 type Pattern map[string]float64
 
+// check refuses patterns that aren't regular expressions and numbers that valid refuses, by the name of the flag that gave them.
+func (p Pattern) check(flag string, valid func(flag string, x float64) error) error {
+	if _, err := p.lookup("", 0); err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	for _, k := range slices.Sorted(maps.Keys(p)) {
+		if err := valid(flag+" "+k+" =", p[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lookup returns the number for a module path, or def.
 func (p Pattern) lookup(path string, def float64) (float64, error) {
-	keys := make([]string, 0, len(p))
-	for k := range p {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(p)) {
 		re, err := compile(`^(?:.*\.)?(?:` + k + `)$`)
 		if err != nil {
 			return 0, err

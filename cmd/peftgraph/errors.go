@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/peftgraph/peftgraph/train"
 )
 
@@ -28,6 +30,14 @@ type usageError struct{ text string }
 func (e usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// wrongUsage makes err, unless nil, a usage error with a pointer to the command's help.
+func wrongUsage(c *cli.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	return hintedError{usageError{err.Error()}, "peftgraph " + c.Command.FullName() + " --help"}
+}
 
 // A differsError says that a comparison went past its threshold.
 type differsError struct{ text string }

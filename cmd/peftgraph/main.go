@@ -72,7 +72,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 // finish gives a command, and its own, what all share.
 func finish(cmd *cli.Command) {
 	cmd.OnUsageError = func(c *cli.Context, err error, _ bool) error {
-		return hintedError{usageError{err.Error()}, "peftgraph " + c.Command.FullName() + " --help"}
+		return wrongUsage(c, err)
 	}
 	cmd.HideHelpCommand = true
 	for _, sub := range cmd.Subcommands {

@@ -19,11 +19,11 @@ const methodCategory = "Method"
 // methodFlags derives the flags from the registry of methods: a new method's settings appear here by themselves.
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory},
+		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory, Action: rightSettings},
 		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(train.TaskNames(), "none")...)},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
 		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: "what the classifier reads: " + strings.Join(headKinds(), ", "), Category: methodCategory, Action: oneOf("head", headKinds()...)},
-		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory},
+		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory, Action: rightHeadDropout},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of the initial values and of the order of the examples", Category: methodCategory},
 	}
 	usages, order := map[string][]string{}, []string{}
@@ -80,7 +80,7 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 		}
 		m, err := inject.New(strings.TrimSpace(name))
 		if err != nil {
-			return nil, usagef("--method: %v", err)
+			return nil, fmt.Errorf("--method: %w", err)
 		}
 		ms = append(ms, m)
 	}
@@ -93,15 +93,30 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 		for _, m := range ms {
 			ok, err := inject.Set(m, name, fmt.Sprint(c.Value(name)))
 			if err != nil {
-				return nil, usagef("%v", err)
+				return nil, err
 			}
 			taken = taken || ok
 		}
 		if !taken {
-			return nil, usagef("--%s: no method given has this setting", name)
+			return nil, fmt.Errorf("--%s: no method given has this setting", name)
 		}
 	}
 	return ms, nil
+}
+
+// rightSettings is the action of --method: wrong settings are told before anything is read.
+func rightSettings(c *cli.Context, _ []string) error {
+	ms, err := methodsFrom(c)
+	for _, m := range ms {
+		if err == nil {
+			err = inject.Validate(m)
+		}
+	}
+	return wrongUsage(c, err)
+}
+
+func rightHeadDropout(c *cli.Context, rate float64) error {
+	return wrongUsage(c, inject.CheckDropout("head-dropout", rate))
 }
 
 // notASetting are the flags of methodFlags that belong to injection as a whole.
@@ -123,7 +138,7 @@ func labelsFrom(c *cli.Context) []string {
 func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.Plan, error) {
 	ms, err := methodsFrom(c)
 	if err != nil {
-		return nil, err
+		return nil, wrongUsage(c, err)
 	}
 	if err := startTexts(c, ms); err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 // onePath returns the command's only positional argument.
 func onePath(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 {
-		return "", hintedError{usagef("%s: want one %s, got %d arguments", c.Command.Name, what, c.NArg()), "peftgraph " + c.Command.Name + " --help"}
+		return "", wrongUsage(c, fmt.Errorf("%s: want one %s, got %d arguments", c.Command.Name, what, c.NArg()))
 	}
 	return c.Args().First(), nil
 }
