@@ -28,9 +28,12 @@ func (l *LoRA) decompose(in *Injection, p *graph.Patch, lin *models.Linear, u up
 	if p.Err() != nil {
 		return nil, p.Err()
 	}
-	start, err := u.magnitudes(lin)
-	if err != nil {
-		return nil, err
+	start := nans(lin.Out)
+	if !in.unset {
+		var err error
+		if start, err = u.magnitudes(lin); err != nil {
+			return nil, err
+		}
 	}
 	m := in.Trainable(p, "magnitude", Trainable{Target: lin.Name, Role: roleMagnitude, Init: "norm"}, graph.TensorOf(nil, start))
 	ratio := p.Op("Div", m, u.norms(p, w, lin.Transposed))

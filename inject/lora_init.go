@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -44,11 +45,18 @@ func (l *LoRA) start(in *Injection, lin *models.Linear) (f factors) {
 		f.err = fmt.Errorf("its weight %q is %s: only float32 models can be trained; export the model in float32", lin.Weight.Name(), lin.Weight.DType)
 		return f
 	}
-	if f.r, f.scale, f.err = l.size(in.path(lin.Name), lin.In, lin.Out); f.err == nil {
-		f.a, f.b, f.err = loraStarts[l.Init].make(in.Rand(lin.Name), lin, f.r, f.scale)
+	if f.r, f.scale, f.err = l.size(in.path(lin.Name), lin.In, lin.Out); f.err != nil {
+		return f
 	}
+	if in.unset && l.FromBase() {
+		f.a, f.b = nans(f.r*lin.In), nans(lin.Out*f.r)
+		return f
+	}
+	f.a, f.b, f.err = loraStarts[l.Init].make(in.Rand(lin.Name), lin, f.r, f.scale)
 	return f
 }
+
+func nans(n int) []float32 { return slices.Repeat([]float32{float32(math.NaN())}, n) }
 
 // concurrently calls do for 0…n−1 on all cores: decompositions of a large model's weights take seconds.
 func concurrently(n int, do func(i int)) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
@@ -101,5 +102,43 @@ func TestFoldedDoRA(t *testing.T) {
 				t.Errorf("%s is new and as large as a weight", v)
 			}
 		}
+	}
+}
+
+// A model whose values come afterwards needs no decomposition of the base's weights, and then computes the same: also with what
+// PiSSA and OLoRA took off the base, which is the adapter's and isn't found again from the base.
+func TestUnsetStartsAreGivenTheirValues(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_gemm")
+	for _, name := range []string{"pissa", "olora", "dora", "rslora"} {
+		injectUnset := func(unset bool) (*graph.Graph, *inject.Plan) {
+			l := method(t, f, "lora").(*inject.LoRA)
+			loraVariants[name](l)
+			return injectedWith(t, f, l, inject.Options{Task: inject.Task{Type: "regression"}, Seed: 3, Unset: unset})
+		}
+		g, plan := injectUnset(false)
+		move(t, g, plan)
+		values, err := plan.Values(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, same := injectUnset(true)
+		if !plan.Same(same) {
+			t.Errorf("%s: the plans differ", name)
+		}
+		for _, tr := range same.Tensors() {
+			start, err := graph.Data[float32](opened.Value(tr.Name).Init())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fromBase := map[string]bool{"pissa": true, "olora": true, "norm": true}[tr.Init]
+			if unset := start[0] != start[0]; unset != fromBase {
+				t.Errorf("%s: %s is %v, its start %s", name, tr.Name, start[0], tr.Init)
+			}
+		}
+		if err := same.SetValues(opened, values); err != nil {
+			t.Fatal(err)
+		}
+		logits := func(g *graph.Graph) *graph.Tensor { return outputs(t, f, g, []string{plan.Logits})[plan.Logits] }
+		graphtest.Close(t, logits(opened), logits(g), 0, 0)
 	}
 }

@@ -82,6 +82,9 @@ type Options struct {
 	HeadDrop float64 // dropout before the classifier, training only
 	Seed     uint64  // of the initial values
 	Base     string  // fingerprint of g before injection
+	// Unset says that every parameter, frozen ones too, gets its value afterwards ([Plan.SetValues]). Starts that take a
+	// decomposition of the base's weights or their lengths are then NaN, which shows where a value is forgotten.
+	Unset bool
 }
 
 // Inject adds the methods and the task's head to enc's graph, in order but Mergers first, and stores the plan in its
@@ -92,7 +95,7 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 		return nil, fmt.Errorf("inject: the model carries a peftgraph plan already; inject into the original model")
 	}
 	plan := &Plan{Version: PlanVersion, Base: opt.Base, Encoder: enc.Info(), Seed: opt.Seed, Task: opt.Task}
-	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}, copies: map[moduleValue]*graph.Value{}}
+	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}, copies: map[moduleValue]*graph.Value{}, unset: opt.Unset}
 	if opt.Task.Type != "" {
 		if err := in.planHead(opt); err != nil {
 			return nil, fmt.Errorf("inject: head: %w", err)
@@ -178,6 +181,7 @@ type Injection struct {
 	Plan    *Plan
 
 	method    string
+	unset     bool
 	postponed []func() error
 	first     *graph.Value                  // hidden states of which a head takes the first token, where that isn't the text's
 	now       map[*graph.Value]*graph.Value // shunted value → what stands in for it

@@ -93,7 +93,7 @@ func adapterOf(path string) (*placedAdapter, error) {
 	return &placedAdapter{path: path, plan: plan, values: values}, err
 }
 
-// onto injects the adapter's methods and head into the base.
+// onto injects the adapter's methods and head into the base; its values are not in it yet.
 func (p *placedAdapter) onto(a *format.Adapter, at placement) error {
 	g, injected, err := loadModel(at.base)
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *placedAdapter) onto(a *format.Adapter, at placement) error {
 	if err != nil {
 		return err
 	}
-	opt := inject.Options{Task: a.Task, Head: a.Head, Base: fingerprint}
+	opt := inject.Options{Task: a.Task, Head: a.Head, Base: fingerprint, Unset: true}
 	if a.Plan != nil {
 		opt.HeadDrop, opt.Seed = a.Plan.Head.Dropout, a.Plan.Seed
 	}

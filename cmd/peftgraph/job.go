@@ -153,7 +153,7 @@ func resumedJob(c *cli.Context, o *console) (*job, error) {
 		return nil, hintedError{fmt.Errorf("%s: the run is finished", run.Dir), "peftgraph export --merge " + shellQuoted(run.Dir) + " -o model.onnx; to train longer, start another run with more --epochs"}
 	}
 	j := &job{run: run}
-	if j.graph, err = injectedModel(run, c.String("model")); err != nil {
+	if j.graph, err = injectedModel(run, c.String("model"), false); err != nil {
 		return nil, err
 	}
 	if err := j.reread(o); err != nil {

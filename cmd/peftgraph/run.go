@@ -22,8 +22,8 @@ func scheduleUsage() string {
 }
 
 // injectedModel loads the model that a run was trained on, or the one at path when it isn't empty, and injects what the
-// run's plan says when the file is the base. Another base is refused.
-func injectedModel(run *train.Run, path string) (*graph.Graph, error) {
+// run's plan says when the file is the base: at its start, or without values ([inject.Options]). Another base is refused.
+func injectedModel(run *train.Run, path string, unset bool) (*graph.Graph, error) {
 	var err error
 	if path == "" {
 		if path, err = run.ModelPath(); err != nil {
@@ -36,7 +36,7 @@ func injectedModel(run *train.Run, path string) (*graph.Graph, error) {
 	}
 	same := plan.Same
 	if plan == nil {
-		if plan, err = reinject(g, run.Plan, path); err != nil {
+		if plan, err = reinject(g, run.Plan, path, unset); err != nil {
 			return nil, err
 		}
 		same = func(p *inject.Plan) bool { return sameEffect(plan, p) }
@@ -58,7 +58,7 @@ func sameEffect(a, b *inject.Plan) bool {
 }
 
 // reinject repeats the injection of a plan: with the same base, settings and seed it gives the same plan.
-func reinject(g *graph.Graph, p *inject.Plan, path string) (*inject.Plan, error) {
+func reinject(g *graph.Graph, p *inject.Plan, path string, unset bool) (*inject.Plan, error) {
 	fingerprint, err := onnxfile.Fingerprint(g)
 	if err != nil {
 		return nil, err
@@ -79,12 +79,12 @@ func reinject(g *graph.Graph, p *inject.Plan, path string) (*inject.Plan, error)
 		}
 		ms = append(ms, m)
 	}
-	return inject.Inject(enc, ms, inject.Options{Task: p.Task, Head: p.Head.Kind, HeadDrop: p.Head.Dropout, Seed: p.Seed, Base: p.Base})
+	return inject.Inject(enc, ms, inject.Options{Task: p.Task, Head: p.Head.Kind, HeadDrop: p.Head.Dropout, Seed: p.Seed, Base: p.Base, Unset: unset})
 }
 
 // trainedModel is injectedModel with the run's trained values in it.
 func trainedModel(run *train.Run, path string) (*graph.Graph, error) {
-	g, err := injectedModel(run, path)
+	g, err := injectedModel(run, path, true)
 	if err != nil {
 		return nil, err
 	}
