@@ -1,8 +1,6 @@
 package models
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -12,25 +10,19 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
-	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 const checkpoints = "testdata/checkpoints"
 
 // expected is what make_checkpoints.py wrote: one batch, and PyTorch's outputs.
-type expected struct{ Inputs, Outputs map[string]array }
+type expected struct{ Inputs, Outputs map[string]modelstest.Array }
 
-func readExpected(t *testing.T, name string) expected {
+func readExpected(t *testing.T, name string) (x expected) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(checkpoints, name, "expected.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var x expected
-	if err := json.Unmarshal(text, &x); err != nil {
-		t.Fatal(err)
-	}
+	graphtest.ReadJSON(t, filepath.Join(checkpoints, name, "expected.json"), &x)
 	return x
 }
 
@@ -58,42 +50,6 @@ func mustBuild(t *testing.T, dir string, opt BuildOptions) *graph.Graph {
 	return g
 }
 
-func evaluate(t *testing.T, g *graph.Graph, inputs map[string]array, fetches ...string) []*graph.Tensor {
-	t.Helper()
-	p, err := refeval.New(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	feeds := map[string]*graph.Tensor{}
-	for name, a := range inputs {
-		ids := make([]int64, len(a.Data))
-		for i, v := range a.Data {
-			ids[i] = int64(v)
-		}
-		feeds[name] = graph.TensorOf(a.Shape, ids)
-	}
-	out, err := p.Run(context.Background(), feeds, fetches)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func largestDifference(t *testing.T, got *graph.Tensor, want []float64) float64 {
-	t.Helper()
-	values, err := got.Float64s()
-	if err != nil || len(values) != len(want) {
-		t.Fatalf("%d values, want %d: %v", len(values), len(want), err)
-	}
-	worst := 0.0
-	for i, v := range values {
-		if d := math.Abs(v - want[i]); !(d <= worst) {
-			worst = d
-		}
-	}
-	return worst
-}
-
 // What Build writes computes what PyTorch does, at every operator set.
 func TestBuiltGraphsEqualPyTorch(t *testing.T) {
 	for _, name := range checkpointNames(t) {
@@ -113,8 +69,8 @@ func TestBuiltGraphsEqualPyTorch(t *testing.T) {
 				if !slices.Equal(got, want) {
 					t.Fatalf("outputs %q, want %q", got, want)
 				}
-				for i, out := range evaluate(t, g, x.Inputs, want...) {
-					if d := largestDifference(t, out, x.Outputs[want[i]].Data); !(d < 1e-5) || !slices.Equal(out.Dims, x.Outputs[want[i]].Shape) {
+				for i, out := range modelstest.Evaluate(t, g, x.Inputs, want...) {
+					if d := x.Outputs[want[i]].Distance(t, out); !(d < 1e-5) {
 						t.Errorf("%s: %v differs by %.2g", want[i], out.Dims, d)
 					}
 				}
@@ -243,8 +199,8 @@ func TestBuiltModelRefersToTheCheckpoint(t *testing.T) {
 			if e := recognise(t, again); e.Heads != 2 || len(e.Layers) != 2 || e.Pooler == nil {
 				t.Errorf("%s/%s: %d heads, %d layers, pooler %v", name, file, e.Heads, len(e.Layers), e.Pooler)
 			}
-			out := evaluate(t, again, x.Inputs, "last_hidden_state")
-			if d := largestDifference(t, out[0], x.Outputs["last_hidden_state"].Data); !(d < 1e-5) {
+			out := modelstest.Evaluate(t, again, x.Inputs, "last_hidden_state")
+			if d := x.Outputs["last_hidden_state"].Distance(t, out[0]); !(d < 1e-5) {
 				t.Errorf("%s/%s: differs by %.2g", name, file, d)
 			}
 		}
@@ -415,20 +371,20 @@ func TestBuiltMiniLMEqualsTheExporters(t *testing.T) {
 	}
 	built := mustBuild(t, filepath.Join(dir, "hf"), BuildOptions{})
 	exported := load(t, filepath.Join(dir, "legacy", "model.onnx"))
-	inputs := map[string]array{
-		"input_ids":      {[]int64{2, 8}, []float64{101, 1037, 9882, 2143, 102, 0, 0, 0, 101, 2023, 2003, 2025, 2204, 2012, 2035, 102}},
-		"attention_mask": {[]int64{2, 8}, []float64{1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}},
-		"token_type_ids": {[]int64{2, 8}, make([]float64, 16)},
+	inputs := map[string]modelstest.Array{
+		"input_ids":      {Shape: []int64{2, 8}, Data: []float64{101, 1037, 9882, 2143, 102, 0, 0, 0, 101, 2023, 2003, 2025, 2204, 2012, 2035, 102}},
+		"attention_mask": {Shape: []int64{2, 8}, Data: []float64{1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}},
+		"token_type_ids": {Shape: []int64{2, 8}, Data: make([]float64, 16)},
 	}
 	names := []string{built.Outputs()[0].Name(), built.Outputs()[1].Name()}
-	got := evaluate(t, built, inputs, names...)
-	want := evaluate(t, exported, inputs, exported.Outputs()[0].Name(), exported.Outputs()[1].Name())
+	got := modelstest.Evaluate(t, built, inputs, names...)
+	want := modelstest.Evaluate(t, exported, inputs, exported.Outputs()[0].Name(), exported.Outputs()[1].Name())
 	for i, name := range names {
 		values, err := want[i].Float64s()
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := largestDifference(t, got[i], values)
+		d := modelstest.Array{Shape: want[i].Dims, Data: values}.Distance(t, got[i])
 		t.Logf("%s %v: largest difference %.2g", name, got[i].Dims, d)
 		if !(d < 1e-5) {
 			t.Errorf("%s differs by %.2g", name, d)

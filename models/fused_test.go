@@ -49,7 +49,7 @@ func fuse(t *testing.T, e *Encoder) {
 }
 
 func TestFusedSumsAndActivations(t *testing.T) {
-	f := loadFixture(t, "testdata/bert_torch2_legacy_op17_tf436.onnx")
+	f := loadFixture(t, "bert_torch2_legacy_op17_tf436")
 	fuse(t, recognise(t, f.g))
 	e := recognise(t, f.g)
 	for i := range e.Layers {
@@ -63,12 +63,8 @@ func TestFusedSumsAndActivations(t *testing.T) {
 			t.Errorf("layer %d: norms %v, %v", i, l.AttentionNorm.Skip, l.OutputNorm.Skip)
 		}
 	}
-	for _, run := range f.truth.Runs {
-		feeds := map[string]*graph.Tensor{}
-		for _, in := range f.g.Inputs() {
-			feeds[in.Name()] = ints(in.DType, run.Inputs[in.Name()].Shape, run.Inputs[in.Name()].Data)
-		}
-		proveValues(t, e, feeds, run.Outputs)
+	for i, run := range f.Runs {
+		proveValues(t, e, f.Feeds(f.g, i), run.Outputs)
 	}
 }
 

@@ -121,7 +121,7 @@ func TestProjectedEmbeddings(t *testing.T) {
 }
 
 func TestParams(t *testing.T) {
-	e := recognise(t, loadFixture(t, "testdata/bert_torch2_legacy_op14_seqcls.onnx").g)
+	e := recognise(t, loadFixture(t, "bert_torch2_legacy_op14_seqcls").g)
 	const h, i, layers = 16, 40, 2
 	want := Params{
 		Embeddings: (60+32+2)*h + 2*h,

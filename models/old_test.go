@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 // oldForms write parts of an encoder as exporters before 2021 did. Real files of theirs are larger than this repository's
@@ -84,7 +85,7 @@ func tensorFlowNorm(b *graph.Builder, n *Norm) *graph.Value {
 func TestOldForms(t *testing.T) {
 	for name, write := range oldForms {
 		t.Run(name, func(t *testing.T) {
-			f := loadFixture(t, "testdata/bert_torch2_legacy_op17_tf436.onnx")
+			f := loadFixture(t, "bert_torch2_legacy_op17_tf436")
 			g := f.g
 			b := g.Build("old")
 			if err := errors.Join(write(b, recognise(t, g)), b.Err()); err != nil {
@@ -100,14 +101,10 @@ func TestOldForms(t *testing.T) {
 				}
 			}
 			e := recognise(t, g)
-			checkSizes(t, e, &f.truth, true)
-			for _, run := range f.truth.Runs {
-				feeds := map[string]*graph.Tensor{}
-				for _, in := range g.Inputs() {
-					feeds[in.Name()] = ints(in.DType, run.Inputs[in.Name()].Shape, run.Inputs[in.Name()].Data)
-				}
+			checkSizes(t, e, f.Fixture, true)
+			for i, run := range f.Runs {
 				// The rewritten outputs have other names.
-				proveValues(t, e, feeds, map[string]array{
+				proveValues(t, e, f.Feeds(g, i), map[string]modelstest.Array{
 					g.Outputs()[0].Name(): run.Outputs["last_hidden_state"], g.Outputs()[1].Name(): run.Outputs["pooler_output"],
 				})
 			}

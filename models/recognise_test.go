@@ -5,18 +5,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 func TestSizesEqualTheCheckpoints(t *testing.T) {
 	for _, f := range fixtures(t) {
-		if !f.isEncoder() {
+		if !f.IsEncoder() {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) { checkSizes(t, recognise(t, f.g), &f.truth, true) })
+		t.Run(f.Name, func(t *testing.T) { checkSizes(t, recognise(t, f.g), f.Fixture, true) })
 	}
 }
 
-func checkSizes(t *testing.T, e *Encoder, want *sidecar, named bool) {
+func checkSizes(t *testing.T, e *Encoder, want *modelstest.Fixture, named bool) {
 	t.Helper()
 	for _, c := range []struct {
 		what      string
@@ -56,16 +59,16 @@ func activationOf(name string) string {
 
 func TestModuleNamesAreHuggingFaces(t *testing.T) {
 	for _, f := range fixtures(t) {
-		if !f.isEncoder() {
+		if !f.IsEncoder() {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) {
+		t.Run(f.Name, func(t *testing.T) {
 			e := recognise(t, f.g)
 			var got, want []string
 			for _, l := range e.Linears() {
 				got = append(got, l.Name)
 			}
-			for _, l := range f.truth.Linears {
+			for _, l := range f.Linears {
 				if l.Module == "pooler.dense" && e.Pooler == nil && len(f.g.Outputs()) == 1 {
 					continue // the exporter left it out
 				}
@@ -82,10 +85,10 @@ func TestModuleNamesAreHuggingFaces(t *testing.T) {
 func TestParametersBelongToTheirModules(t *testing.T) {
 	checked := 0
 	for _, f := range fixtures(t) {
-		if !f.isEncoder() || strings.Contains(f.name, "fresh") {
+		if !f.IsEncoder() || strings.Contains(f.Name, "fresh") {
 			continue // fresh models share equal parameters
 		}
-		t.Run(f.name, func(t *testing.T) {
+		t.Run(f.Name, func(t *testing.T) {
 			e := recognise(t, f.g)
 			check := func(kind, parameter, module string) {
 				if !strings.HasSuffix(parameter, "."+kind) {
@@ -121,10 +124,10 @@ func TestParametersBelongToTheirModules(t *testing.T) {
 // Names are hints only, and shapes of intermediate values may be missing: without any the same parts must be found.
 func TestScrambledNames(t *testing.T) {
 	for _, f := range fixtures(t) {
-		if !f.isEncoder() {
+		if !f.IsEncoder() {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) {
+		t.Run(f.Name, func(t *testing.T) {
 			before := recognise(t, f.g)
 			g := f.g.Clone()
 			renamed := map[string]string{}
@@ -138,7 +141,7 @@ func TestScrambledNames(t *testing.T) {
 				renamed[names[i]] = v.Name()
 			}
 			after := recognise(t, g)
-			checkSizes(t, after, &f.truth, true)
+			checkSizes(t, after, f.Fixture, true)
 			a, b := before.Linears(), after.Linears()
 			if len(a) != len(b) {
 				t.Fatalf("%d linear maps, %d before", len(b), len(a))
@@ -154,10 +157,10 @@ func TestScrambledNames(t *testing.T) {
 
 func TestInputsAreFoundByRole(t *testing.T) {
 	for _, f := range fixtures(t) {
-		if !f.isEncoder() {
+		if !f.IsEncoder() {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) {
+		t.Run(f.Name, func(t *testing.T) {
 			e := recognise(t, f.g)
 			if e.InputIDs.Name() != "input_ids" || e.AttentionMask.Name() != "attention_mask" {
 				t.Errorf("ids %s, mask %s", e.InputIDs, e.AttentionMask)
@@ -170,7 +173,7 @@ func TestInputsAreFoundByRole(t *testing.T) {
 }
 
 func TestRecogniseChangesNothing(t *testing.T) {
-	f := loadFixture(t, "testdata/bert_torch2_legacy_op14_seqcls.onnx")
+	f := loadFixture(t, "bert_torch2_legacy_op14_seqcls")
 	before := f.g.String()
 	recognise(t, f.g)
 	if f.g.String() != before {
@@ -179,7 +182,7 @@ func TestRecogniseChangesNothing(t *testing.T) {
 }
 
 func TestHeadOfATaskModel(t *testing.T) {
-	e := recognise(t, loadFixture(t, "testdata/bert_torch2_legacy_op14_seqcls.onnx").g)
+	e := recognise(t, loadFixture(t, "bert_torch2_legacy_op14_seqcls").g)
 	if e.Task != SequenceClassification || e.Classifier.Out != 3 || e.Logits.Name() != "logits" || e.PoolerActivation != "tanh" {
 		t.Errorf("task %q, %d classes, logits %s, pooler %q", e.Task, e.Classifier.Out, e.Logits, e.PoolerActivation)
 	}
@@ -201,7 +204,7 @@ func TestOldExporters(t *testing.T) {
 		"bert_squad_torch1.3_opset11.onnx":      {12, 8, 2, 32, "input_mask", QuestionAnswering},
 		"bert_toy_torch1.1_opset10.onnx":        {5, 32, 4, 37, "input_mask", SequenceClassification},
 	}
-	for _, file := range shared(t, "exported", "TestOldForms") {
+	for _, file := range graphtest.Shared(t, "graphs/exported/*.onnx", "TestOldForms") {
 		w, ok := want[filepath.Base(file)]
 		if !ok {
 			continue

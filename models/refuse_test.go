@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 )
 
 // refused recognises g and checks stage, node and a part of the reason.
@@ -47,7 +48,7 @@ func TestOtherModelsAreRefused(t *testing.T) {
 }
 
 func TestOldGPT2IsRefused(t *testing.T) {
-	for _, file := range shared(t, "exported", "TestOtherModelsAreRefused") {
+	for _, file := range graphtest.Shared(t, "graphs/exported/*.onnx", "TestOtherModelsAreRefused") {
 		if strings.Contains(file, "negative") {
 			e := refused(t, load(t, file), "layer 0", nil, "one fused projection")
 			if !e.Node.Is("Split") {
@@ -59,7 +60,7 @@ func TestOldGPT2IsRefused(t *testing.T) {
 
 // Pieces of transformers and training graphs: none is an encoder, and none may panic.
 func TestFragmentsAreRefused(t *testing.T) {
-	for _, file := range shared(t, "fused-and-fragments", "TestPiecesAreRefused") {
+	for _, file := range graphtest.Shared(t, "graphs/fused-and-fragments/*.onnx", "TestPiecesAreRefused") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			_, err := Recognise(load(t, file))
 			var e *NotRecognisedError

@@ -7,43 +7,23 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 // The strongest thing that can be said of a recognised encoder: computed from its parts alone, each part gives the values
 // that the graph has there, and the whole gives PyTorch's outputs.
 func TestPartsComputeWhatTheGraphComputes(t *testing.T) {
 	for _, f := range fixtures(t) {
-		if !f.isEncoder() {
+		if !f.IsEncoder() {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) {
+		t.Run(f.Name, func(t *testing.T) {
 			e := recognise(t, f.g)
-			for _, run := range f.truth.Runs {
-				feeds := map[string]*graph.Tensor{}
-				for _, in := range f.g.Inputs() {
-					if a, ok := run.Inputs[in.Name()]; ok {
-						feeds[in.Name()] = ints(in.DType, a.Shape, a.Data)
-					}
-				}
-				proveValues(t, e, feeds, run.Outputs)
+			for i, run := range f.Runs {
+				proveValues(t, e, f.Feeds(f.g, i), run.Outputs)
 			}
 		})
 	}
-}
-
-func ints(d graph.DType, dims []int64, data []float64) *graph.Tensor {
-	if d == graph.Int32 {
-		out := make([]int32, len(data))
-		for i, v := range data {
-			out[i] = int32(v)
-		}
-		return graph.TensorOf(dims, out)
-	}
-	out := make([]int64, len(data))
-	for i, v := range data {
-		out[i] = int64(v)
-	}
-	return graph.TensorOf(dims, out)
 }
 
 // oldFeeds makes two sentences for a graph without a sidecar, of the length that its inputs fix.
@@ -60,11 +40,11 @@ func oldFeeds(e *Encoder) map[string]*graph.Tensor {
 		dims := []int64{2, n}
 		switch {
 		case in == e.InputIDs:
-			feeds[in.Name()] = ints(in.DType, dims, fill(2*n, func(i int64) float64 { return float64(3 + i*5%11) }))
+			feeds[in.Name()] = modelstest.Array{Shape: dims, Data: fill(2*n, func(i int64) float64 { return float64(3 + i*5%11) })}.Tensor(in.DType)
 		case in == e.AttentionMask:
-			feeds[in.Name()] = ints(in.DType, dims, fill(2*n, func(i int64) float64 { return math.Min(1, math.Max(0, float64(2*n-2-i))) }))
+			feeds[in.Name()] = modelstest.Array{Shape: dims, Data: fill(2*n, func(i int64) float64 { return math.Min(1, math.Max(0, float64(2*n-2-i))) })}.Tensor(in.DType)
 		default:
-			feeds[in.Name()] = ints(in.DType, dims, fill(2*n, func(i int64) float64 { return float64(i % n / 4 % 2) }))
+			feeds[in.Name()] = modelstest.Array{Shape: dims, Data: fill(2*n, func(i int64) float64 { return float64(i % n / 4 % 2) })}.Tensor(in.DType)
 		}
 	}
 	return feeds
@@ -87,7 +67,7 @@ type proof struct {
 	length int
 }
 
-func proveValues(t *testing.T, e *Encoder, feeds map[string]*graph.Tensor, outputs map[string]array) {
+func proveValues(t *testing.T, e *Encoder, feeds map[string]*graph.Tensor, outputs map[string]modelstest.Array) {
 	t.Helper()
 	p := &proof{t: t, e: e, values: map[*graph.Value][]float64{}}
 	dims := feeds[e.InputIDs.Name()].Dims
@@ -381,7 +361,7 @@ func (p *proof) product(probs, v []float64) []float64 {
 	return y
 }
 
-func (p *proof) head(outputs map[string]array) {
+func (p *proof) head(outputs map[string]modelstest.Array) {
 	p.t.Helper()
 	if want, ok := outputs["last_hidden_state"]; ok {
 		p.near("LastHidden against PyTorch", p.of(p.e.LastHidden), want.Data, 1e-4)

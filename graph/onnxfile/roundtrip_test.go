@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile/internal/onnxpb"
 )
 
@@ -106,13 +107,9 @@ func modelFiles(t *testing.T) []string {
 		m, _ := filepath.Glob(pattern)
 		out = append(out, m...)
 	}
-	shared := os.Getenv("PEFTGRAPH_SHARED")
-	if shared == "" {
-		shared = "../../../shared"
-	}
-	m, _ := filepath.Glob(filepath.Join(shared, "graphs/*/*.onnx"))
-	if len(m) == 0 {
+	shared := graphtest.SharedIfAny("graphs/*/*.onnx")
+	if len(shared) == 0 {
 		t.Log("no shared graphs: only the repository's own files are tried")
 	}
-	return append(out, m...)
+	return append(out, shared...)
 }

@@ -1,7 +1,6 @@
 package rewrite
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -13,16 +12,7 @@ import (
 // TestOldExporters runs files of PyTorch 1.1 and 1.3 and keras2onnx, which are not part of the repository, before and after.
 // The counts are those of the models: LayerNorms of 12 or 24 layers, their embeddings and heads.
 func TestOldExporters(t *testing.T) {
-	root := os.Getenv("PEFTGRAPH_SHARED")
-	if root == "" {
-		root = "../../../shared"
-	}
-	if _, err := os.Stat(filepath.Join(root, "graphs")); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no graphs in %s: set PEFTGRAPH_SHARED", root)
-		}
-		t.Skipf("SKIPPED: no graphs in %s: set PEFTGRAPH_SHARED to the folder that has graphs/exported", root)
-	}
+	dir := filepath.Dir(graphtest.Shared(t, "graphs/exported/*.onnx", "")[0])
 	for name, want := range map[string]struct{ norms, gelus int }{
 		"bert_squad_keras2onnx1.6_opset11": {49, 24},
 		"bert_squad_torch1.3_opset10":      {25, 12},
@@ -31,7 +21,7 @@ func TestOldExporters(t *testing.T) {
 		"gpt2_torch1.3_opset11_negative":   {25, 12},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before, err := onnxfile.Load(filepath.Join(root, "graphs/exported", name+".onnx"))
+			before, err := onnxfile.Load(filepath.Join(dir, name+".onnx"))
 			if err != nil {
 				t.Fatal(err)
 			}

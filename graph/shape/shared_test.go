@@ -1,35 +1,18 @@
 package shape_test
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/shape"
 )
 
-// sharedGraphs returns a folder of graphs that are not part of the repository, beside it or at PEFTGRAPH_SHARED.
-func sharedGraphs(t *testing.T, folder string) []string {
-	t.Helper()
-	root := os.Getenv("PEFTGRAPH_SHARED")
-	if root == "" {
-		root = "../../../shared"
-	}
-	files, _ := filepath.Glob(filepath.Join(root, "graphs", folder, "*.onnx"))
-	if len(files) == 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no graphs in %s/graphs/%s: set PEFTGRAPH_SHARED", root, folder)
-		}
-		t.Skipf("SKIPPED: no graphs in %s: set PEFTGRAPH_SHARED to the folder that has graphs/%s", root, folder)
-	}
-	return files
-}
-
 // Old exporters: PyTorch 1.1 and 1.3, keras2onnx. The rank of every floating value must be known.
 func TestOldExporters(t *testing.T) {
-	for _, file := range sharedGraphs(t, "exported") {
+	for _, file := range graphtest.Shared(t, "graphs/exported/*.onnx", "") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			if strings.HasSuffix(file, "_asis.onnx") {
 				wantBroken(t, file)

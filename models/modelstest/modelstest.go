@@ -2,25 +2,42 @@
 package modelstest
 
 import (
-	"encoding/json"
+	"context"
+	"math"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/graph/refeval"
 )
 
-// A Fixture is one exporter file and what its sidecar says of it.
+// A Fixture is one exporter file and what make_exports.py wrote beside it from the PyTorch model.
 type Fixture struct {
-	Name, Path string
-	Family     *string `json:"family"` // nil for a file that is no encoder
-	Class      string  `json:"class"`
-	Layers     int     `json:"layers"`
-	Hidden     int     `json:"hidden"`
-	Runs       []struct {
+	Name, Path   string
+	Family       *string `json:"family"` // nil for a file that is no encoder
+	Class        string  `json:"class"`
+	Layers       int     `json:"layers"`
+	Hidden       int     `json:"hidden"`
+	Heads        int     `json:"heads"`
+	Intermediate int     `json:"intermediate"`
+	Vocab        int     `json:"vocab"`
+	MaxPositions int     `json:"max_positions"`
+	TypeVocab    int     `json:"type_vocab"`
+	Eps          float64 `json:"layer_norm_eps"`
+	Activation   string  `json:"activation"`
+	Linears      []struct {
+		Module string `json:"module"`
+		In     int    `json:"in"`
+		Out    int    `json:"out"`
+		Bias   bool   `json:"bias"`
+	} `json:"linears"`
+	Runs []struct {
 		Inputs, Outputs map[string]Array
 	} `json:"runs"`
 }
@@ -61,28 +78,69 @@ func (f *Fixture) Feeds(g *graph.Graph, i int) map[string]*graph.Tensor {
 	return feeds
 }
 
+// Evaluate computes values of g by the reference evaluator, from integer inputs.
+func Evaluate(t testing.TB, g *graph.Graph, inputs map[string]Array, fetches ...string) []*graph.Tensor {
+	t.Helper()
+	p, err := refeval.New(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds := map[string]*graph.Tensor{}
+	for name, a := range inputs {
+		feeds[name] = a.Tensor(graph.Int64)
+	}
+	out, err := p.Run(context.Background(), feeds, fetches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Distance returns the largest difference of an element of x from the one that is wanted.
+func (a Array) Distance(t testing.TB, x *graph.Tensor) float64 {
+	t.Helper()
+	got, err := x.Float64s()
+	if err != nil || !slices.Equal(x.Dims, a.Shape) {
+		t.Fatalf("a tensor of %v, want %v: %v", x.Dims, a.Shape, err)
+	}
+	worst := 0.0
+	for i, v := range a.Data {
+		worst = max(worst, math.Abs(got[i]-v)) // NaN stays
+	}
+	return worst
+}
+
 // Dir returns models/testdata, wherever the test runs.
 func Dir() string {
 	_, file, _, _ := goruntime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "testdata")
 }
 
-// Encoders returns the files that must be recognised.
-func Encoders(t testing.TB) []*Fixture {
+// All returns every exporter file; PEFTGRAPH_EXPORTS may name a folder with more of them (make_exports.py --all --out).
+func All(t testing.TB) []*Fixture {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(Dir(), "*_*.onnx"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no exporter files in %s: %v", Dir(), err)
-	}
 	var out []*Fixture
-	for _, file := range files {
-		f := read(t, file)
-		// ort_all has onnxruntime's fused Attention, which is refused; opset 23 has one that the reference evaluator lacks.
-		if f.Family != nil && *f.Family != "albert" && !strings.HasPrefix(f.Name, "bert_ort_all") && !strings.Contains(f.Name, "_op23_") {
-			out = append(out, f)
+	for _, folder := range []string{Dir(), os.Getenv("PEFTGRAPH_EXPORTS")} {
+		files, _ := filepath.Glob(filepath.Join(folder, "*_*.onnx"))
+		if len(files) == 0 && folder != "" {
+			t.Fatalf("no exporter files in %s", folder)
+		}
+		for _, file := range files {
+			out = append(out, read(t, file))
 		}
 	}
 	return out
+}
+
+// IsEncoder says that the file must be recognised; ort_all has onnxruntime's fused Attention, which is refused.
+func (f *Fixture) IsEncoder() bool {
+	return f.Family != nil && *f.Family != "albert" && !strings.HasPrefix(f.Name, "bert_ort_all")
+}
+
+// Encoders returns the files that must be recognised and that the reference evaluator runs: not opset 23's Attention.
+func Encoders(t testing.TB) []*Fixture {
+	t.Helper()
+	return slices.DeleteFunc(All(t), func(f *Fixture) bool { return !f.IsEncoder() || strings.Contains(f.Name, "_op23_") })
 }
 
 // Encoder returns one file by name, without ".onnx".
@@ -104,12 +162,6 @@ func (f *Fixture) Load(t testing.TB) *graph.Graph {
 func read(t testing.TB, file string) *Fixture {
 	t.Helper()
 	f := &Fixture{Path: file, Name: strings.TrimSuffix(filepath.Base(file), ".onnx")}
-	data, err := os.ReadFile(strings.TrimSuffix(file, ".onnx") + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, f); err != nil {
-		t.Fatal(err)
-	}
+	graphtest.ReadJSON(t, strings.TrimSuffix(file, ".onnx")+".json", f)
 	return f
 }

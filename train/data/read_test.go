@@ -2,11 +2,12 @@ package data
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 )
 
 func TestRead(t *testing.T) {
@@ -119,16 +120,7 @@ func TestReadRefuses(t *testing.T) {
 
 // TestSharedSets reads the real data sets that lie beside the repository.
 func TestSharedSets(t *testing.T) {
-	dir := os.Getenv("PEFTGRAPH_SHARED")
-	if dir == "" {
-		dir = "../../../shared"
-	}
-	if _, err := os.Stat(filepath.Join(dir, "data")); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("the real data sets are missing: %v", err)
-		}
-		t.Skipf("REAL DATA NOT TESTED: %v; set PEFTGRAPH_SHARED", err)
-	}
+	dir := graphtest.Shared(t, "data", "")[0]
 	for _, c := range []struct {
 		file    string
 		opt     Options
@@ -153,7 +145,7 @@ func TestSharedSets(t *testing.T) {
 		{"TREC/train_5500.label", Options{Latin1: true}, 5452, "", "text from text, label from label"},
 		{"TREC/TREC.test.all", Options{Format: "trec"}, 500, "[0 1 2 3 4 5]", "text from text, label from label"},
 	} {
-		set, err := Read(filepath.Join(dir, "data", c.file), c.opt)
+		set, err := Read(filepath.Join(dir, c.file), c.opt)
 		if err != nil {
 			t.Errorf("%s: %v", c.file, err)
 			continue
