@@ -1,10 +1,7 @@
 package inject_test
 
 import (
-	"context"
 	"encoding/json"
-	"math"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -14,10 +11,9 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
-	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -34,9 +30,9 @@ func hub(t *testing.T, name string) *hubFixture {
 	t.Helper()
 	dir := filepath.Join("testdata", "adapterhub", name)
 	f := &hubFixture{}
-	readJSON(t, filepath.Join(dir, "expected.json"), f)
+	graphtest.ReadJSON(t, filepath.Join(dir, "expected.json"), f)
 	var whole struct{ Config map[string]any }
-	readJSON(t, filepath.Join(dir, "adapter_config.json"), &whole)
+	graphtest.ReadJSON(t, filepath.Join(dir, "adapter_config.json"), &whole)
 	f.config = whole.Config
 	c, err := safetensors.Open(filepath.Join(dir, "adapter.safetensors"))
 	if err != nil {
@@ -44,17 +40,6 @@ func hub(t *testing.T, name string) *hubFixture {
 	}
 	f.tensors = c.Tensors
 	return f
-}
-
-func readJSON(t *testing.T, path string, to any) {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, to); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // method reads the settings by AdapterHub's own names.
@@ -88,12 +73,9 @@ func TestAdapterIsAdapterHubs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			enc, err := models.Recognise(g)
-			if err != nil {
-				t.Fatal(err)
-			}
+			enc := injecttest.Recognise(t, g)
 			hidden := enc.LastHidden.Name()
-			if d := f.differ(t, g, hidden, f.Without); !(d <= parity) {
+			if d := f.Without.Distance(t, f.hidden(t, g, hidden)); !(d <= parity) {
 				t.Fatalf("the base differs from PyTorch's by %.1e", d)
 			}
 			plan, err := inject.Inject(enc, []inject.Method{f.method(t, config)}, inject.Options{})
@@ -111,41 +93,21 @@ func TestAdapterIsAdapterHubs(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustCheck(t, g)
-			d := f.differ(t, g, hidden, f.With)
+			d := f.With.Distance(t, f.hidden(t, g, hidden))
 			if !(d <= parity) {
 				t.Errorf("hidden states differ from AdapterHub's by %.1e", d)
 			}
 			t.Logf("max |Δ| from AdapterHub %.1e", d)
-			if f.differ(t, g, hidden, f.Without) < 1e-2 {
+			if f.Without.Distance(t, f.hidden(t, g, hidden)) < 1e-2 {
 				t.Error("the adapter does nothing")
 			}
 		})
 	}
 }
 
-func (f *hubFixture) differ(t *testing.T, g *graph.Graph, name string, want modelstest.Array) float64 {
+func (f *hubFixture) hidden(t *testing.T, g *graph.Graph, name string) *graph.Tensor {
 	t.Helper()
-	p, err := refeval.New(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	feeds := map[string]*graph.Tensor{}
-	for name, a := range f.Inputs {
-		feeds[name] = a.Tensor(graph.Int64)
-	}
-	res, err := p.Run(context.Background(), feeds, []string{name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := res[0].Float64s()
-	if err != nil || !slices.Equal(res[0].Dims, want.Shape) {
-		t.Fatalf("%s is %v, PyTorch's is %v: %v", name, res[0].Dims, want.Shape, err)
-	}
-	worst := 0.0
-	for i, v := range want.Data {
-		worst = max(worst, math.Abs(got[i]-v))
-	}
-	return worst
+	return modelstest.Evaluate(t, g, f.Inputs, name)[0]
 }
 
 // Each configuration × each initialisation on every exporter form: a start that is a no-op says so and is one.
@@ -155,10 +117,7 @@ func TestAdapterStarts(t *testing.T) {
 			for _, start := range []string{"", "bert", "mam_adapter", "houlsby", "zero"} {
 				t.Run(f.Name+"/"+config+"/"+start, func(t *testing.T) {
 					g := f.Load(t)
-					enc, err := models.Recognise(g)
-					if err != nil {
-						t.Fatal(err)
-					}
+					enc := injecttest.Recognise(t, g)
 					out := enc.LastHidden.Name()
 					want := outputs(t, f, g, []string{out})[out]
 					a := &inject.Adapter{Config: config, Init: start, ReductionFactor: inject.Factors{"default": 4}}
@@ -211,10 +170,7 @@ func TestAdapterSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := f.Load(t)
-		enc, err := models.Recognise(g)
-		if err != nil {
-			t.Fatal(err)
-		}
+		enc := injecttest.Recognise(t, g)
 		for flag, text := range c.settings {
 			ok, setErr := inject.Set(a, flag, text)
 			if !ok {
@@ -253,10 +209,7 @@ func TestAdapterSettings(t *testing.T) {
 
 // The plan says what the configuration decided, under its present name.
 func TestPlanHoldsTheWholeConfiguration(t *testing.T) {
-	plan, err := injectOne(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa").Load(t), &inject.Adapter{Config: "Houlsby", NonLinearity: "gelu"}, inject.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := injecttest.Into(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa").Load(t), inject.Options{}, &inject.Adapter{Config: "Houlsby", NonLinearity: "gelu"})
 	want := `{"adapter_config":"double_seq_bn","reduction_factor":16,"non_linearity":"gelu","init_weights":"bert","scaling":"1"}`
 	if got := string(plan.Methods[0].Settings); got != want {
 		t.Errorf("settings %s, want %s", got, want)

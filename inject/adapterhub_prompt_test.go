@@ -1,19 +1,14 @@
 package inject_test
 
 import (
-	"context"
-	"encoding/json"
-	"math"
-	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
-	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -29,14 +24,8 @@ type hubPrompts struct {
 
 func hubPrompted(t *testing.T) *hubPrompts {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "adapterhub_prompt.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	h := &hubPrompts{}
-	if err := json.Unmarshal(text, h); err != nil {
-		t.Fatal(err)
-	}
+	graphtest.ReadJSON(t, filepath.Join("testdata", "adapterhub_prompt.json"), h)
 	return h
 }
 
@@ -69,10 +58,7 @@ func TestVirtualTokensAreAdapterHubs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			enc, err := models.Recognise(g)
-			if err != nil {
-				t.Fatal(err)
-			}
+			enc := injecttest.Recognise(t, g)
 			hidden := enc.LastHidden.Name()
 			plan, err := inject.Inject(enc, []inject.Method{c.method}, inject.Options{})
 			if err != nil {
@@ -96,7 +82,7 @@ func TestVirtualTokensAreAdapterHubs(t *testing.T) {
 			}
 			mustCheck(t, g)
 			want := rowsOf(h.Cases[name].Hidden, c.text)
-			if d := worst(t, g, h.Inputs, hidden, want); !(d <= parity) {
+			if d := want.Distance(t, modelstest.Evaluate(t, g, h.Inputs, hidden)[0]); !(d <= parity) {
 				t.Errorf("hidden states differ from AdapterHub's by %.1e", d)
 			} else {
 				t.Logf("max |Δ| from AdapterHub %.1e", d)
@@ -104,7 +90,7 @@ func TestVirtualTokensAreAdapterHubs(t *testing.T) {
 			if _, err := inject.Merge(g, plan); err != nil {
 				t.Fatal(err)
 			}
-			if d := worst(t, g, h.Inputs, hidden, want); !(d <= parity) {
+			if d := want.Distance(t, modelstest.Evaluate(t, g, h.Inputs, hidden)[0]); !(d <= parity) {
 				t.Errorf("with constants hidden states differ from AdapterHub's by %.1e", d)
 			}
 		})
@@ -120,31 +106,6 @@ func rowsOf(a modelstest.Array, rows []int) modelstest.Array {
 			at := (b*seq + r) * width
 			out.Data = append(out.Data, a.Data[at:at+width]...)
 		}
-	}
-	return out
-}
-
-func worst(t *testing.T, g *graph.Graph, inputs map[string]modelstest.Array, name string, want modelstest.Array) float64 {
-	t.Helper()
-	p, err := refeval.New(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	feeds := map[string]*graph.Tensor{}
-	for name, a := range inputs {
-		feeds[name] = a.Tensor(graph.Int64)
-	}
-	res, err := p.Run(context.Background(), feeds, []string{name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := res[0].Float64s()
-	if err != nil || !slices.Equal(res[0].Dims, want.Shape) {
-		t.Fatalf("%s is %v, want %v: %v", name, res[0].Dims, want.Shape, err)
-	}
-	out := 0.0
-	for i, v := range want.Data {
-		out = max(out, math.Abs(got[i]-v))
 	}
 	return out
 }
@@ -170,10 +131,7 @@ func TestVirtualTokenCounts(t *testing.T) {
 		{"p-tuning", "num-virtual-tokens=20 encoder-hidden-size=768", 20*768 + 3*(768*768+768)},
 	} {
 		m := set(t, c.method, c.settings)
-		enc, err := models.Recognise(g.Clone())
-		if err != nil {
-			t.Fatal(err)
-		}
+		enc := injecttest.Recognise(t, g.Clone())
 		plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{})
 		if err != nil {
 			t.Errorf("%s %s: %v", c.method, c.settings, err)

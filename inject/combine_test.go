@@ -7,7 +7,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -16,10 +16,7 @@ func combination(t *testing.T, f *modelstest.Fixture, names ...string) []inject.
 	t.Helper()
 	var ms []inject.Method
 	for _, name := range names {
-		m, err := inject.New(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := injecttest.New(t, name, nil)
 		switch m := m.(type) {
 		case *inject.LoRA:
 			// Modules that other methods work on as well.
@@ -48,10 +45,7 @@ func TestMethodsTogether(t *testing.T) {
 			t.Run(strings.Join(names, "+")+"/"+fixture, func(t *testing.T) {
 				f := modelstest.Encoder(t, fixture)
 				g := f.Load(t)
-				enc, err := models.Recognise(g)
-				if err != nil {
-					t.Fatal(err)
-				}
+				enc := injecttest.Recognise(t, g)
 				hidden := enc.LastHidden.Name()
 				base := outputs(t, f, g, []string{hidden})[hidden]
 				before := hashes(t, g)
@@ -66,7 +60,7 @@ func TestMethodsTogether(t *testing.T) {
 				}
 				onlyThePlanIsNew(t, before, g, plan)
 
-				move(t, g, plan)
+				injecttest.Move(t, g, plan, 0.4)
 				trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 				unmerged, err := inject.Merge(g, plan)
 				if err != nil {
@@ -93,14 +87,7 @@ func TestOrderOfMethods(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	logits := func(names ...string) []float64 {
 		g := f.Load(t)
-		enc, err := models.Recognise(g)
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan, err := inject.Inject(enc, combination(t, f, names...), inject.Options{Task: inject.Task{Type: "regression"}, Seed: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
+		plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}, Seed: 2}, combination(t, f, names...)...)
 		values, err := plan.Values(g)
 		if err != nil {
 			t.Fatal(err)

@@ -6,21 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
-
-func injectOne(t *testing.T, g *graph.Graph, m inject.Method, opt inject.Options) (*inject.Plan, error) {
-	t.Helper()
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return inject.Inject(enc, []inject.Method{m}, opt)
-}
 
 // Full fine-tuning copies no bytes before it trains, and its export has the base's parameters by the base's names, with
 // their new values.
@@ -28,16 +18,13 @@ func TestFullSharesBytesAndKeepsNames(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	g := f.Load(t)
 	before := hashes(t, g)
-	plan, err := injectOne(t, g, &inject.Full{}, inject.Options{Task: inject.Task{Type: "regression"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}}, &inject.Full{})
 	for _, tr := range plan.Trainables {
 		if tr.Method == "full" && g.Value(tr.Name).Init() != g.Value(tr.Base).Init() {
 			t.Errorf("%q has bytes of its own", tr.Name)
 		}
 	}
-	move(t, g, plan)
+	injecttest.Move(t, g, plan, 0.4)
 	if unmerged, err := inject.Merge(g, plan); err != nil || len(unmerged) > 0 {
 		t.Fatal(unmerged, err)
 	}
@@ -62,10 +49,7 @@ func TestUnreadPoolerIsNotTrained(t *testing.T) {
 		func() inject.Method { return loraOn(inject.AllLinear) },
 	} {
 		for head, want := range map[inject.HeadKind]bool{inject.HeadPooler: true, inject.HeadMean: false, inject.HeadCLS: false} {
-			plan, err := injectOne(t, f.Load(t), m(), inject.Options{Task: inject.Task{Type: "regression"}, Head: head})
-			if err != nil {
-				t.Fatal(err)
-			}
+			plan := injecttest.Into(t, f.Load(t), inject.Options{Task: inject.Task{Type: "regression"}, Head: head}, m())
 			if got := slices.ContainsFunc(plan.Trainables, func(tr inject.Trainable) bool { return tr.Target == "pooler.dense" }); got != want {
 				t.Errorf("%s, head %s: the pooler is trained: %v", plan.Methods[0].Name, head, got)
 			}
@@ -82,14 +66,11 @@ func TestCopiesRefuse(t *testing.T) {
 		{&inject.HeadOnly{}, "--task"},
 		{&inject.Full{Layers: []int{2}}, "layers 0 to 1"},
 	} {
-		if _, err := injectOne(t, f.Load(t), c.m, inject.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := inject.Inject(injecttest.Recognise(t, f.Load(t)), []inject.Method{c.m}, inject.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%T: got %v, want an error with %q", c.m, err, c.want)
 		}
 	}
-	enc, err := models.Recognise(f.Load(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	enc := injecttest.Recognise(t, f.Load(t))
 	if _, err := inject.Inject(enc, []inject.Method{&inject.BitFit{}, &inject.BitFit{}}, inject.Options{}); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("the same method again: %v", err)
 	}
@@ -105,11 +86,8 @@ func TestCopiesOfOverridableInitializers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	plan, err := injectOne(t, g, &inject.Full{}, inject.Options{Task: inject.Task{Type: "regression"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	move(t, g, plan)
+	plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}}, &inject.Full{})
+	injecttest.Move(t, g, plan, 0.4)
 	want := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 	if _, err := inject.Merge(g, plan); err != nil {
 		t.Fatal(err)

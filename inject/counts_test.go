@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -22,7 +24,7 @@ func TestParametersOfBERTBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	var hub map[string]int
-	readJSON(t, "testdata/adapterhub/counts.json", &hub)
+	graphtest.ReadJSON(t, "testdata/adapterhub/counts.json", &hub)
 	for _, c := range []struct {
 		method   string
 		settings map[string]string
@@ -54,19 +56,8 @@ func TestParametersOfBERTBase(t *testing.T) {
 		{"full", nil, 109_482_240},
 		{"full", map[string]string{"freeze-embeddings": "true", "freeze-layers": "0-10"}, 7_087_872 + 590_592}, // a layer and the pooler
 	} {
-		m, err := inject.New(c.method)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for flag, text := range c.settings {
-			if ok, err := inject.Set(m, flag, text); !ok || err != nil {
-				t.Fatal(flag, ok, err)
-			}
-		}
-		enc, err := models.Recognise(g.Clone())
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := injecttest.New(t, c.method, c.settings)
+		enc := injecttest.Recognise(t, g.Clone())
 		plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{})
 		if err != nil {
 			t.Errorf("%s %v: %v", c.method, c.settings, err)

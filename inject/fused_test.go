@@ -7,6 +7,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
@@ -17,10 +18,7 @@ func fused(t *testing.T, f *modelstest.Fixture) *graph.Graph {
 	t.Helper()
 	const contrib = "com.microsoft"
 	g := f.Load(t)
-	e, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := injecttest.Recognise(t, g)
 	g.Opsets[contrib] = 1
 	b := g.Build("fused")
 	product := func(l *models.Linear) *graph.Value { return l.Nodes[0].Output(0) }
@@ -67,16 +65,8 @@ func TestMethodsOnFusedLayers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(g *graph.Graph) (injected, merged *graph.Tensor) {
-				enc, err := models.Recognise(g)
-				if err != nil {
-					t.Fatal(err)
-				}
-				plan, err := inject.Inject(enc, []inject.Method{m()}, inject.Options{Task: inject.Task{Type: "regression"}, Head: inject.HeadMean})
-				if err != nil {
-					t.Fatal(err)
-				}
-				mustCheck(t, g)
-				move(t, g, plan)
+				plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}, Head: inject.HeadMean}, m())
+				injecttest.Move(t, g, plan, 0.4)
 				injected = outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 				if _, err := inject.Merge(g, plan); err != nil {
 					t.Fatal(err)
@@ -99,10 +89,7 @@ func loraOn(targets string) *inject.LoRA {
 // IA3 scales what comes after the bias, which is out of reach inside a fused node.
 func TestIA3RefusesFusedBias(t *testing.T) {
 	g := fused(t, modelstest.Encoder(t, "bert_torch2_legacy_op17_tf436"))
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
+	enc := injecttest.Recognise(t, g)
 	m := &inject.IA3{Init: true, Targets: inject.Targets{Modules: inject.ParseNames("intermediate.dense")}}
 	if _, err := inject.Inject(enc, []inject.Method{m}, inject.Options{}); err == nil || !strings.Contains(err.Error(), "operator fusion") {
 		t.Errorf("got %v, want an error about operator fusion", err)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -30,7 +31,7 @@ func TestIA3Modules(t *testing.T) {
 			map[string][2]int64{"self.query": {hidden, 1}, "intermediate.dense": {1, hidden}}, `"feedforward_modules":".*intermediate.*"`},
 	} {
 		c.m.Init = true
-		plan, err := injectOne(t, modelstest.Encoder(t, c.fixture).Load(t), &c.m, inject.Options{})
+		plan, err := inject.Inject(injecttest.Recognise(t, modelstest.Encoder(t, c.fixture).Load(t)), []inject.Method{&c.m}, inject.Options{})
 		if err != nil {
 			t.Error(err)
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
@@ -47,7 +48,7 @@ func matrix(t *testing.T, f *modelstest.Fixture, m inject.Method) {
 	onlyThePlanIsNew(t, before, g, plan)
 
 	start := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
-	move(t, g, plan)
+	injecttest.Move(t, g, plan, 0.4)
 	trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 	if graphtest.Differ(trained, start, 0, 1e-3) == nil {
 		t.Error("other parameters don't change the logits")
@@ -73,13 +74,8 @@ func matrix(t *testing.T, f *modelstest.Fixture, m inject.Method) {
 // method returns a method with its defaults, on the modules that f has.
 func method(t *testing.T, f *modelstest.Fixture, name string) inject.Method {
 	t.Helper()
-	m, err := inject.New(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if l, ok := m.(*inject.LoRA); ok && *f.Family == "distilbert" {
-		l.Modules = inject.ParseNames("q_lin,v_lin")
-	}
+	m := injecttest.New(t, name, nil)
+	injecttest.Adapt(f, m)
 	return m
 }
 
@@ -91,16 +87,7 @@ func injected(t *testing.T, f *modelstest.Fixture, name string, opt inject.Optio
 func injectedWith(t *testing.T, f *modelstest.Fixture, m inject.Method, opt inject.Options) (*graph.Graph, *inject.Plan) {
 	t.Helper()
 	g := f.Load(t)
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := inject.Inject(enc, []inject.Method{m}, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustCheck(t, g)
-	return g, plan
+	return g, injecttest.Into(t, g, opt, m)
 }
 
 func names(vs []*graph.Value) []string {
@@ -159,18 +146,6 @@ func sameHashes(t *testing.T, before, after map[string]string) {
 	}
 }
 
-// move gives every trainable other values.
-func move(t *testing.T, g *graph.Graph, plan *inject.Plan) {
-	t.Helper()
-	values := map[string]*graph.Tensor{}
-	for i, tr := range plan.Trainables {
-		values[tr.Name] = graphtest.Rand(uint64(i+1), graph.Float, tr.Shape, -0.4, 0.4)
-	}
-	if err := plan.SetValues(g, values); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func hashes(t *testing.T, g *graph.Graph) map[string]string {
 	t.Helper()
 	h, err := onnxfile.HashInitializers(g)
@@ -213,10 +188,7 @@ func TestSeedDecidesInitialValues(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	values := func(seed uint64, target string) map[string]*graph.Tensor {
 		g := f.Load(t)
-		enc, err := models.Recognise(g)
-		if err != nil {
-			t.Fatal(err)
-		}
+		enc := injecttest.Recognise(t, g)
 		l := &inject.LoRA{R: 2, Alpha: 2, Bias: "none", Init: "default", Targets: inject.Targets{Modules: inject.ParseNames(target)}}
 		plan, err := inject.Inject(enc, []inject.Method{l}, inject.Options{Seed: seed})
 		if err != nil {
@@ -265,10 +237,7 @@ func TestHeads(t *testing.T) {
 		t.Run(fmt.Sprintf("%s/%s/%d", c.fixture, c.head, c.labels), func(t *testing.T) {
 			f := modelstest.Encoder(t, c.fixture)
 			g := f.Load(t)
-			enc, err := models.Recognise(g)
-			if err != nil {
-				t.Fatal(err)
-			}
+			enc := injecttest.Recognise(t, g)
 			labels := make([]string, c.labels)
 			plan, err := inject.Inject(enc, nil, inject.Options{Task: inject.Task{Type: "classification", Labels: labels}, Head: c.head, HeadDrop: 0.1})
 			if c.err != "" {

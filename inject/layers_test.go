@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -28,16 +29,8 @@ func TestSkippedLayers(t *testing.T) {
 		{map[string]string{"layers": "1", "target": "re:.*query"}, "", "list of names"},
 	} {
 		for _, name := range []string{"lora", "ia3"} {
-			m, err := inject.New(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for flag, text := range c.settings {
-				if ok, err := inject.Set(m, flag, text); !ok || err != nil {
-					t.Fatal(flag, ok, err)
-				}
-			}
-			plan, err := injectOne(t, f.Load(t), m, inject.Options{})
+			m := injecttest.New(t, name, c.settings)
+			plan, err := inject.Inject(injecttest.Recognise(t, f.Load(t)), []inject.Method{m}, inject.Options{})
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("%s %v: got %v, want an error with %q", name, c.settings, err, c.err)

@@ -7,7 +7,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -67,10 +67,7 @@ func TestLoRARefusals(t *testing.T) {
 		f := modelstest.Encoder(t, "bert_torch2_legacy_op14_gemm")
 		l := method(t, f, "lora").(*inject.LoRA)
 		set(l)
-		enc, err := models.Recognise(f.Load(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		enc := injecttest.Recognise(t, f.Load(t))
 		if _, err := inject.Inject(enc, []inject.Method{l}, inject.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
@@ -84,7 +81,7 @@ func TestFoldedDoRA(t *testing.T) {
 		l := method(t, f, "lora").(*inject.LoRA)
 		l.DoRA = true
 		g, plan := injectedWith(t, f, l, inject.Options{Task: inject.Task{Type: "regression"}})
-		move(t, g, plan)
+		injecttest.Move(t, g, plan, 0.4)
 		before := hashes(t, g)
 		want := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 		if err := inject.Fold(g); err != nil {
@@ -116,7 +113,7 @@ func TestUnsetStartsAreGivenTheirValues(t *testing.T) {
 			return injectedWith(t, f, l, inject.Options{Task: inject.Task{Type: "regression"}, Seed: 3, Unset: unset})
 		}
 		g, plan := injectUnset(false)
-		move(t, g, plan)
+		injecttest.Move(t, g, plan, 0.4)
 		values, err := plan.Values(g)
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
@@ -17,10 +18,7 @@ func TestPrefixUnderEveryMask(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_gelu_new")
 	hidden := func(rewrite func(p *graph.Patch, a *models.Attention) *graph.Value) *graph.Tensor {
 		g := f.Load(t)
-		enc, err := models.Recognise(g)
-		if err != nil {
-			t.Fatal(err)
-		}
+		enc := injecttest.Recognise(t, g)
 		for i := range enc.Layers {
 			a := &enc.Layers[i].Attention
 			if rewrite == nil {
@@ -33,9 +31,7 @@ func TestPrefixUnderEveryMask(t *testing.T) {
 			}
 		}
 		g.Prune()
-		if enc, err = models.Recognise(g); err != nil {
-			t.Fatal(err)
-		}
+		enc = injecttest.Recognise(t, g)
 		out := enc.LastHidden.Name()
 		m := &inject.Prefix{Tokens: 3, Layout: inject.LayoutAdapterHub, Init: "random"}
 		if _, err := inject.Inject(enc, []inject.Method{m}, inject.Options{Seed: 6}); err != nil {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -21,16 +21,13 @@ func TestMergedBiasesAreTheBasesAgain(t *testing.T) {
 			f := modelstest.Encoder(t, c.fixture)
 			g := f.Load(t)
 			before := hashes(t, g)
-			enc, err := models.Recognise(g)
-			if err != nil {
-				t.Fatal(err)
-			}
+			enc := injecttest.Recognise(t, g)
 			l := &inject.LoRA{R: 2, Alpha: 2, Bias: "all", Init: "random", Targets: inject.Targets{Modules: inject.ParseNames("query,value")}}
 			plan, err := inject.Inject(enc, []inject.Method{l}, inject.Options{Task: inject.Task{Type: "regression"}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			move(t, g, plan)
+			injecttest.Move(t, g, plan, 0.4)
 			want := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 			if _, err := inject.Merge(g, plan); err != nil {
 				t.Fatal(err)

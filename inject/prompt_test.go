@@ -9,7 +9,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
@@ -41,24 +41,13 @@ func TestPlacementsOnEveryExporterForm(t *testing.T) {
 		for _, f := range modelstest.Encoders(t) {
 			t.Run(name+"/"+f.Name, func(t *testing.T) {
 				g := f.Load(t)
-				enc, err := models.Recognise(g)
-				if err != nil {
-					t.Fatal(err)
-				}
+				enc := injecttest.Recognise(t, g)
 				hidden := enc.LastHidden.Name()
 				before := hashes(t, g)
 				shape, stated := outputs(t, f, g, []string{hidden})[hidden].Dims, enc.LastHidden.Shape.String()
 				for _, head := range []inject.HeadKind{inject.HeadAuto, inject.HeadCLS, inject.HeadMean} {
 					g := g.Clone()
-					enc, err := models.Recognise(g)
-					if err != nil {
-						t.Fatal(err)
-					}
-					plan, err := inject.Inject(enc, []inject.Method{make()}, inject.Options{Task: inject.Task{Type: "regression"}, Head: head, Seed: 3})
-					if err != nil {
-						t.Fatal(err)
-					}
-					mustCheck(t, g)
+					plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}, Head: head, Seed: 3}, make())
 					start := outputs(t, f, g, []string{hidden, plan.Logits})
 					if g.Value(hidden).IsOutput() && !slices.Equal(start[hidden].Dims, shape) {
 						t.Errorf("%s is %v, before %v", hidden, start[hidden].Dims, shape)
@@ -66,7 +55,7 @@ func TestPlacementsOnEveryExporterForm(t *testing.T) {
 					if v := g.Value(hidden); v.IsOutput() && v.Shape.String() != stated {
 						t.Errorf("%s is stated to be %s, before %s", hidden, v.Shape, stated)
 					}
-					move(t, g, plan)
+					injecttest.Move(t, g, plan, 0.4)
 					trained := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 					if graphtest.Differ(trained, start[plan.Logits], 0, 1e-4) == nil {
 						t.Error("other parameters don't change the logits")
@@ -95,10 +84,7 @@ func TestPoolsTheTokenItIsTold(t *testing.T) {
 	pooled := map[string]*graph.Tensor{}
 	for _, pool := range []string{inject.PoolFirst, inject.PoolCLS} {
 		g := f.Load(t)
-		enc, err := models.Recognise(g)
-		if err != nil {
-			t.Fatal(err)
-		}
+		enc := injecttest.Recognise(t, g)
 		hidden, name := enc.LastHidden.Name(), enc.Pooled.Name()
 		m := &inject.Prompt{Placement: placed(2, inject.LayoutPEFT, inject.CombinePrefix, pool), Init: "random"}
 		plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{Task: inject.Task{Type: "regression"}, Head: inject.HeadCLS, Seed: 1})
@@ -137,16 +123,10 @@ func TestVirtualTokensWithOtherMethods(t *testing.T) {
 			var first *graph.Tensor
 			for _, names := range [][]string{{"lora", "prefix", "prompt", "adapter"}, {"prompt", "adapter", "prefix", "lora"}} {
 				g := f.Load(t)
-				enc, err := models.Recognise(g)
-				if err != nil {
-					t.Fatal(err)
-				}
+				enc := injecttest.Recognise(t, g)
 				var ms []inject.Method
 				for _, n := range names {
-					m, err := inject.New(n)
-					if err != nil {
-						t.Fatal(err)
-					}
+					m := injecttest.New(t, n, nil)
 					switch x := m.(type) {
 					case *inject.LoRA:
 						x.Init, x.Modules = "random", inject.ParseNames("all-linear")
@@ -184,11 +164,8 @@ func TestPromptStarts(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	table := func(m *inject.Prompt) (x []float32, words []float32) {
 		g := f.Load(t)
-		enc, err := models.Recognise(g)
-		if err != nil {
-			t.Fatal(err)
-		}
-		words, err = graph.Data[float32](enc.Embeddings.Word.Init())
+		enc := injecttest.Recognise(t, g)
+		words, err := graph.Data[float32](enc.Embeddings.Word.Init())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,10 +229,7 @@ func TestPromptStarts(t *testing.T) {
 // set returns a method with settings as "flag=text flag=text".
 func set(t *testing.T, method, settings string) inject.Method {
 	t.Helper()
-	m, err := inject.New(method)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := injecttest.New(t, method, nil)
 	for _, s := range strings.Fields(settings) {
 		flag, text, _ := strings.Cut(s, "=")
 		if ok, err := inject.Set(m, flag, text); !ok || err != nil {
@@ -282,11 +256,8 @@ func TestVirtualTokenSettings(t *testing.T) {
 		{"prompt", "init=text init-ids=70", "outside the vocabulary of 60"},
 	} {
 		m := set(t, c.method, c.settings)
-		enc, err := models.Recognise(f.Load(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = inject.Inject(enc, []inject.Method{m}, inject.Options{})
+		enc := injecttest.Recognise(t, f.Load(t))
+		_, err := inject.Inject(enc, []inject.Method{m}, inject.Options{})
 		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("%s %s: got %v, want %q", c.method, c.settings, err, c.err)
 		}
@@ -298,16 +269,10 @@ func TestFixedLengthIsRefusedForPrompts(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	for name, want := range map[string]string{"prompt": "exactly 7 tokens", "prefix": ""} {
 		g := f.Load(t)
-		enc, err := models.Recognise(g)
-		if err != nil {
-			t.Fatal(err)
-		}
+		enc := injecttest.Recognise(t, g)
 		enc.InputIDs.Shape = graph.ShapeOf(2, 7)
-		m, err := inject.New(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = inject.Inject(enc, []inject.Method{m}, inject.Options{})
+		m := injecttest.New(t, name, nil)
+		_, err := inject.Inject(enc, []inject.Method{m}, inject.Options{})
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 )
 
 // wrong are values that no setting of the type takes.
@@ -26,10 +27,7 @@ var freeText = map[string]bool{"init-text nonsense": true, "init-text NaN": true
 // Every setting of every method refuses what can't be meant, by the name of its flag, before there is a model.
 func TestWrongSettingsAreRefused(t *testing.T) {
 	for _, name := range inject.Names() {
-		m, err := inject.New(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := injecttest.New(t, name, nil)
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(m).Elem()) {
 			flag := f.Tag.Get("flag")
 			if flag == "" {
@@ -67,10 +65,8 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 // refuses sets "flag=value flag=value" and wants an error that holds want.
 func refuses(t *testing.T, method, settings, want string) {
 	t.Helper()
-	m, err := inject.New(method)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := injecttest.New(t, method, nil)
+	var err error
 	for _, s := range strings.Fields(settings) {
 		flag, value, _ := strings.Cut(s, "=")
 		if err == nil {
@@ -88,10 +84,7 @@ func refuses(t *testing.T, method, settings, want string) {
 // Defaults are right settings.
 func TestDefaultsAreValid(t *testing.T) {
 	for _, name := range inject.Names() {
-		m, err := inject.New(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := injecttest.New(t, name, nil)
 		if err := inject.Validate(m); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

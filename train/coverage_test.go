@@ -16,6 +16,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/shape"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 	"github.com/peftgraph/peftgraph/train"
@@ -67,10 +68,7 @@ func methodTable(t *testing.T) string {
 	fmt.Fprintf(&sb, "|---|---|---|%s\n", strings.Repeat("---|", len(format.Names())))
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	for _, name := range inject.Names() {
-		m, err := inject.New(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := injecttest.New(t, name, nil)
 		g, plan := injected(t, f, inject.Task{Type: "classification", Labels: labels}, m, 0)
 		merges := "yes"
 		if unmerged, err := inject.Merge(g.Clone(), plan); err != nil {

@@ -2,19 +2,17 @@ package train_test
 
 import (
 	"context"
-	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
@@ -64,7 +62,7 @@ func TestGradientsEqualPEFT(t *testing.T) {
 				Loss      float64
 				Gradients map[string]modelstest.Array
 			}
-			readJSON(t, filepath.Join("testdata", "peft", name+".json"), &want)
+			graphtest.ReadJSON(t, filepath.Join("testdata", "peft", name+".json"), &want)
 			s, a, loss, grads := peftStep(t, name, want.Labels)
 			if math.Abs(loss-want.Loss) > 1e-5 {
 				t.Errorf("loss %v, PyTorch's is %v", loss, want.Loss)
@@ -102,14 +100,7 @@ func peftStep(t *testing.T, name string, classes []int64) (*train.StepGraph, *fo
 	if err != nil {
 		t.Fatal(err)
 	}
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := injecttest.Into(t, g, inject.Options{Task: a.Task, Head: a.Head}, a.Methods...)
 	values, err := a.Bind(plan)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +113,7 @@ func peftStep(t *testing.T, name string, classes []int64) (*train.StepGraph, *fo
 		t.Fatal(err)
 	}
 	var given struct{ Inputs map[string]modelstest.Array }
-	readJSON(t, filepath.Join(dir, name, "expected.json"), &given)
+	graphtest.ReadJSON(t, filepath.Join(dir, name, "expected.json"), &given)
 	ints := func(name string) []int64 {
 		data, _ := graph.Data[int64](given.Inputs[name].Tensor(graph.Int64))
 		return data
@@ -147,15 +138,4 @@ func distance(got, want []float64) float64 {
 		w += want[i] * want[i]
 	}
 	return math.Sqrt(d / w)
-}
-
-func readJSON(t *testing.T, path string, to any) {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.NewDecoder(strings.NewReader(string(text))).Decode(to); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
@@ -32,18 +32,13 @@ func (c combo) build(t *testing.T, f *modelstest.Fixture) []inject.Method {
 	t.Helper()
 	var ms []inject.Method
 	for _, name := range c.methods {
-		m, err := inject.New(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for flag, text := range c.settings {
+		m := injecttest.New(t, name, nil)
+		for flag, text := range c.settings { // each of one of them
 			if _, err := inject.Set(m, flag, text); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if l, ok := m.(*inject.LoRA); ok && *f.Family == "distilbert" {
-			l.Modules = inject.ParseNames("q_lin,v_lin")
-		}
+		injecttest.Adapt(f, m)
 		ms = append(ms, m)
 	}
 	return ms
@@ -54,14 +49,7 @@ func (c combo) build(t *testing.T, f *modelstest.Fixture) []inject.Method {
 func (c combo) gradients(t *testing.T, f *modelstest.Fixture) {
 	t.Helper()
 	g := f.Load(t)
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := inject.Inject(enc, c.build(t, f), inject.Options{Task: inject.Task{Type: "classification", Labels: labels}, Seed: 5})
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "classification", Labels: labels}, Seed: 5}, c.build(t, f)...)
 	values, err := plan.Values(g)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/models/modelstest"
 	"github.com/peftgraph/peftgraph/runtime"
 	"github.com/peftgraph/peftgraph/train"
@@ -27,24 +27,9 @@ var labels = []string{"a", "b", "c"}
 func injected(t *testing.T, f *modelstest.Fixture, task inject.Task, m inject.Method, drop float64) (*graph.Graph, *inject.Plan) {
 	t.Helper()
 	g := f.Load(t)
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if l, ok := m.(*inject.LoRA); ok && *f.Family == "distilbert" {
-		l.Modules = inject.ParseNames("q_lin,v_lin")
-	}
-	plan, err := inject.Inject(enc, []inject.Method{m}, inject.Options{Task: task, HeadDrop: drop, Seed: 5})
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := map[string]*graph.Tensor{}
-	for i, tr := range plan.Trainables {
-		values[tr.Name] = graphtest.Rand(uint64(i+1), graph.Float, tr.Shape, -0.3, 0.3)
-	}
-	if err := plan.SetValues(g, values); err != nil {
-		t.Fatal(err)
-	}
+	injecttest.Adapt(f, m)
+	plan := injecttest.Into(t, g, inject.Options{Task: task, HeadDrop: drop, Seed: 5}, m)
+	injecttest.Move(t, g, plan, 0.3)
 	return g, plan
 }
 

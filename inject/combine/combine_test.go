@@ -15,7 +15,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
-	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 )
 
 // input loads an adapter that PEFT wrote, onto the base that it was written for.
@@ -29,14 +29,7 @@ func input(t *testing.T, dir, base string, weight float64) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	enc, err := models.Recognise(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := injecttest.Into(t, g, inject.Options{Task: a.Task, Head: a.Head}, a.Methods...)
 	values, err := a.Bind(plan)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/models/modelstest"
@@ -21,19 +22,8 @@ import (
 // part injects a method, moves its parameters away from their start, and deploys the result.
 func part(t *testing.T, f *modelstest.Fixture, name, method string, flags map[string]string, labels ...string) multitask.Part {
 	t.Helper()
-	enc, err := models.Recognise(f.Load(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := inject.New(method)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for flag, text := range flags {
-		if ok, err := inject.Set(m, flag, text); !ok || err != nil {
-			t.Fatal(flag, ok, err)
-		}
-	}
+	enc := injecttest.Recognise(t, f.Load(t))
+	m := injecttest.New(t, method, flags)
 	task := inject.Task{Type: "classification", Labels: labels}
 	if len(labels) == 0 {
 		task.Type = "regression"
