@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // Write calls write with a temporary file in path's folder and puts it in path's place when everything has reached the
@@ -24,44 +23,34 @@ func Write(path string, write func(io.Writer) error) error {
 }
 
 // WriteFile is [Write] for writers that need the file itself.
-func WriteFile(path string, write func(*os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+func WriteFile(path string, write func(*os.File) error) error {
+	var s Set
+	defer s.Discard()
+	f, err := s.Create(path)
 	if err != nil {
-		var reason *fs.PathError
-		if errors.As(err, &reason) {
-			err = reason.Err // it names a temporary file
-		}
 		return fmt.Errorf("atomicfile: create %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
+	if err = write(f); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("atomicfile: %s: %w", path, withoutTemporary(err, f.Name()))
 	}
-	if err := f.Chmod(0o644); err != nil {
-		return fmt.Errorf("atomicfile: %s: %w", path, err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("atomicfile: %s: %w", path, err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("atomicfile: %s: %w", path, err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := s.Commit(); err != nil {
 		return fmt.Errorf("atomicfile: %w", err)
 	}
 	return nil
 }
 
-// withoutTemporary takes the temporary file's name, which says nothing to a user, off an error of writing to it.
+// withoutTemporary takes the temporary file's name, which says nothing to a user, off an error of working on it.
 func withoutTemporary(err error, name string) error {
-	var reason *fs.PathError
-	if errors.As(err, &reason) && reason.Path == name {
-		return reason.Err
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path) && path.Path == name:
+		return path.Err
+	case errors.As(err, &link) && link.Old == name:
+		return link.Err
 	}
 	return err
 }

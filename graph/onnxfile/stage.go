@@ -33,11 +33,11 @@ func Stage(g *graph.Graph, path string, opt Options) (*Staged, error) {
 // Commit puts the model in its place.
 func (s *Staged) Commit() error {
 	defer s.Discard()
-	return s.wrap(s.files.commit())
+	return s.wrap(s.files.Commit())
 }
 
 // Discard removes what was written. After Commit it does nothing.
-func (s *Staged) Discard() { s.files.abort() }
+func (s *Staged) Discard() { s.files.Discard() }
 
 func (s *Staged) wrap(err error) error {
 	if err != nil {
@@ -73,11 +73,9 @@ func (s *Staged) write(g *graph.Graph, opt Options) error {
 	if b.size > opt.maxMessage() {
 		return errTooLarge
 	}
-	if err := s.files.write(abs, b.parts); err != nil {
-		return err
-	}
-	s.Path, s.Bytes = s.files.files[len(s.files.files)-1].temp, s.files.size
-	return nil
+	s.Path, err = s.files.write(abs, b.parts)
+	s.Bytes = s.files.size
+	return err
 }
 
 // writeSide writes the side file and returns the model that refers to it. It does so by name, so both are written into a
@@ -91,8 +89,9 @@ func (s *Staged) writeSide(g *graph.Graph, abs string, files fileSet, opt Option
 	if err != nil {
 		return nil, err
 	}
-	if err := s.files.together(abs); err != nil {
+	if err := s.files.Together(abs); err != nil {
 		return nil, err
 	}
-	return b, s.files.write(abs+".data", side.parts())
+	_, err = s.files.write(abs+".data", side.parts())
+	return b, err
 }

@@ -5,40 +5,27 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"github.com/peftgraph/peftgraph/graph/atomicfile"
 )
 
 // copyBuffer is how much of a file is in memory at a time where the system can't copy by itself.
 const copyBuffer = 1 << 20
 
-// A writer writes files under temporary names, and gives them their own names all at the end.
+// A writer writes files that take their places at the end: side files first, so that a model never stands beside data it
+// doesn't know.
 type writer struct {
-	sync   bool
-	folder string // temporary, for files that know each other by name; "" for temporary names in the files' own folder
-	files  []pending
-	size   int64 // bytes in all files
+	atomicfile.Set
+	sync bool
+	size int64 // bytes in all files
 }
 
-type pending struct{ temp, path string }
-
-// together makes the folder in which the files have their own names already.
-func (w *writer) together(path string) error {
-	return temporary(path, func(name string) error {
-		err := os.Mkdir(name, 0o777)
-		if err == nil {
-			w.folder = name
-		}
-		return err
-	})
-}
-
-// write creates the temporary file for path on the same disk, where renaming is atomic.
-func (w *writer) write(path string, parts []part) error {
-	f, err := w.create(path)
+// write writes the file for path, and returns where it is meanwhile.
+func (w *writer) write(path string, parts []part) (temporary string, err error) {
+	f, err := w.Create(path)
 	if err != nil {
-		return err
+		return "", err
 	}
-	w.files = append(w.files, pending{f.Name(), path})
 	for _, p := range parts {
 		w.size += p.size
 	}
@@ -47,51 +34,7 @@ func (w *writer) write(path string, parts []part) error {
 	if w.sync && err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, c.close(), f.Close())
-}
-
-// create is os.CreateTemp with the permissions of an ordinary new file.
-func (w *writer) create(path string) (f *os.File, err error) {
-	open := func(name string) error {
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		return err
-	}
-	if w.folder != "" {
-		return f, open(filepath.Join(w.folder, filepath.Base(path)))
-	}
-	return f, temporary(path, open)
-}
-
-// temporary calls create with names beside path until one is free.
-func temporary(path string, create func(name string) error) error {
-	for i := 0; ; i++ {
-		err := create(filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%d.tmp", filepath.Base(path), os.Getpid(), i)))
-		if !os.IsExist(err) || i == 1000 {
-			return err
-		}
-	}
-}
-
-// commit renames the files, side files first, so that a model never stands beside data it doesn't know.
-func (w *writer) commit() error {
-	for len(w.files) > 0 {
-		if err := os.Rename(w.files[0].temp, w.files[0].path); err != nil {
-			return err
-		}
-		w.files = w.files[1:]
-	}
-	return nil
-}
-
-// abort removes what commit didn't rename, and the folder.
-func (w *writer) abort() {
-	for _, f := range w.files {
-		_ = os.Remove(f.temp) // there is an error to report already
-	}
-	if w.folder != "" {
-		_ = os.Remove(w.folder)
-	}
-	w.files, w.folder = nil, ""
+	return f.Name(), errors.Join(err, c.close(), f.Close())
 }
 
 // A copier writes parts to a file. Bytes that are in another file go from file to file without entering this process
