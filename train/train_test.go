@@ -92,11 +92,15 @@ func checkGradients(t *testing.T, s *train.StepGraph, g *graph.Graph, f *modelst
 	if len(results) != len(s.Plan.Trainables) {
 		t.Errorf("%d of %d parameters compared", len(results), len(s.Plan.Trainables))
 	}
+	worst := 0.0
 	for _, r := range results {
-		if !(r.RelErr <= 1e-8 || math.Abs(r.Emitted-r.Measured) <= 5e-13) {
+		difference := math.Abs(r.Emitted - r.Measured)
+		worst = max(worst, difference)
+		if !(r.RelErr <= 1e-8 || difference <= 5e-13) {
 			t.Errorf("%s: emitted %v, measured %v, relative error %.1e", r.Name, r.Emitted, r.Measured, r.RelErr)
 		}
 	}
+	t.Logf("largest difference %.1e", worst)
 }
 
 // The whole model's gradients on every exporter form, against central differences in float64; dropout included, since its
