@@ -82,49 +82,11 @@ func (e *OverwriteError) Hint() string { return "give the output another name" }
 // Save checks g and writes it to path. The file appears whole or not at all, and so does the side file if there is one.
 // Errors may wrap an [*OutsideError] or an [*OverwriteError].
 func Save(g *graph.Graph, path string, opt Options) error {
-	if err := save(g, path, opt); err != nil {
-		return fmt.Errorf("onnxfile: save %q: %w", path, err)
-	}
-	return nil
-}
-
-func save(g *graph.Graph, path string, opt Options) error {
-	abs, err := filepath.Abs(path)
+	s, err := Stage(g, path, opt)
 	if err != nil {
 		return err
 	}
-	opt.Dir = filepath.Dir(abs)
-	files := sources(g)
-	if err := files.ready(abs); err != nil {
-		return err
-	}
-	side := &sideFile{location: filepath.Base(abs) + ".data"}
-	var b *body
-	if opt.Weights != ExternalData {
-		if b, err = encode(g, opt, opt.placer()); err != nil {
-			return err
-		}
-	}
-	out := &writer{sync: opt.Sync}
-	defer out.abort()
-	if b == nil || b.size > opt.maxMessage() && opt.Weights == SelfContained {
-		if err := files.ready(abs + ".data"); err != nil {
-			return err
-		}
-		if b, err = encode(g, opt, side); err != nil {
-			return err
-		}
-		if err := out.write(abs+".data", side.parts()); err != nil {
-			return err
-		}
-	}
-	if b.size > opt.maxMessage() {
-		return errTooLarge
-	}
-	if err := out.write(abs, b.parts); err != nil {
-		return err
-	}
-	return out.commit()
+	return s.Commit()
 }
 
 var errTooLarge = errors.New("the model is over 2 GB without the weights that are elsewhere, more than protobuf allows")

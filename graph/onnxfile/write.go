@@ -13,19 +13,35 @@ const copyBuffer = 1 << 20
 
 // A writer writes files under temporary names, and gives them their own names all at the end.
 type writer struct {
-	sync  bool
-	files []pending
+	sync   bool
+	folder string // temporary, for files that know each other by name; "" for temporary names in the files' own folder
+	files  []pending
+	size   int64 // bytes in all files
 }
 
 type pending struct{ temp, path string }
 
-// write creates the temporary file for path in the same folder, where renaming is atomic.
+// together makes the folder in which the files have their own names already.
+func (w *writer) together(path string) error {
+	return temporary(path, func(name string) error {
+		err := os.Mkdir(name, 0o777)
+		if err == nil {
+			w.folder = name
+		}
+		return err
+	})
+}
+
+// write creates the temporary file for path on the same disk, where renaming is atomic.
 func (w *writer) write(path string, parts []part) error {
-	f, err := createTemp(path)
+	f, err := w.create(path)
 	if err != nil {
 		return err
 	}
 	w.files = append(w.files, pending{f.Name(), path})
+	for _, p := range parts {
+		w.size += p.size
+	}
 	c := &copier{dst: f, open: map[*source]*os.File{}}
 	err = c.parts(parts)
 	if w.sync && err == nil {
@@ -34,13 +50,24 @@ func (w *writer) write(path string, parts []part) error {
 	return errors.Join(err, c.close(), f.Close())
 }
 
-// createTemp is os.CreateTemp with the permissions of an ordinary new file.
-func createTemp(path string) (*os.File, error) {
+// create is os.CreateTemp with the permissions of an ordinary new file.
+func (w *writer) create(path string) (f *os.File, err error) {
+	open := func(name string) error {
+		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		return err
+	}
+	if w.folder != "" {
+		return f, open(filepath.Join(w.folder, filepath.Base(path)))
+	}
+	return f, temporary(path, open)
+}
+
+// temporary calls create with names beside path until one is free.
+func temporary(path string, create func(name string) error) error {
 	for i := 0; ; i++ {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%d.tmp", filepath.Base(path), os.Getpid(), i))
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		err := create(filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%d.tmp", filepath.Base(path), os.Getpid(), i)))
 		if !os.IsExist(err) || i == 1000 {
-			return f, err
+			return err
 		}
 	}
 }
@@ -56,11 +83,15 @@ func (w *writer) commit() error {
 	return nil
 }
 
-// abort removes what commit didn't rename.
+// abort removes what commit didn't rename, and the folder.
 func (w *writer) abort() {
 	for _, f := range w.files {
 		_ = os.Remove(f.temp) // there is an error to report already
 	}
+	if w.folder != "" {
+		_ = os.Remove(w.folder)
+	}
+	w.files, w.folder = nil, ""
 }
 
 // A copier writes parts to a file. Bytes that are in another file go from file to file without entering this process
