@@ -51,6 +51,9 @@ func Mapped() Options {
 	return Options{DisablePrepacking: true, DisableOptimizers: []string{"SkipLayerNormFusion"}}
 }
 
+// Stock returns onnxruntime's own settings, those of a program that sets none: what whoever deploys a model gets.
+func Stock() Options { return Options{OptLevel: "all", MemPattern: true} }
+
 var optLevels = map[string]ort.GraphOptimizationLevel{
 	"disable":  ort.GraphOptimizationLevelDisableAll,
 	"basic":    ort.GraphOptimizationLevelEnableBasic,

@@ -22,7 +22,6 @@ const defaultThreshold = 1e-4
 type comparison struct {
 	Examples int           `json:"examples"`
 	Outputs  []outputDelta `json:"outputs"`
-	Notes    []string      `json:"notes,omitempty"`
 }
 
 // outputDelta is the difference of one output over all examples.
@@ -46,15 +45,19 @@ func (c comparison) worst() float64 {
 
 func (c comparison) print(w io.Writer) {
 	for _, o := range c.Outputs {
-		fmt.Fprintf(w, "%s: max |Δ| %.2g", o.Name, o.MaxAbs)
-		if o.Flips >= 0 {
-			fmt.Fprintf(w, ", %d label flips", o.Flips)
-		}
-		fmt.Fprintf(w, ", %d examples\n", c.Examples)
+		fmt.Fprintf(w, "%s: max |Δ| %.2g%s, %d examples\n", o.Name, o.MaxAbs, o.flips(), c.Examples)
 	}
-	for _, n := range c.Notes {
-		fmt.Fprintln(w, n)
+}
+
+// flips is ", 3 label flips", or nothing for an output without labels.
+func (o outputDelta) flips() string {
+	switch {
+	case o.Flips < 0:
+		return ""
+	case o.Flips == 1:
+		return ", 1 label flip"
 	}
+	return fmt.Sprintf(", %d label flips", o.Flips)
 }
 
 // check fails when the difference is past the threshold; a NaN on either side is.
@@ -65,62 +68,70 @@ func (c comparison) check(threshold float64) error {
 	return nil
 }
 
-// A side is one of the two models of a comparison.
+// A side is one of the models of a comparison.
 type side struct {
-	exec    train.Executor
-	graph   *graph.Graph
-	info    models.Info
-	outputs []string
+	exec     train.Executor
+	graph    *graph.Graph
+	info     models.Info
+	outputs  []string
+	provider string // that a session from a file came to run on
 }
 
-// compare runs both models on every batch. The outputs compared are those that both have.
-func compare(ctx context.Context, o *console, a, b side, d *data.Dataset, batch int) (comparison, error) {
-	var names []string
-	for _, n := range a.outputs {
-		if slices.Contains(b.outputs, n) {
-			names = append(names, n)
-		}
+// compare runs the models on every batch and compares each with each behind it: of three, the first with the second, the
+// first with the third, the second with the third. The outputs compared are those that all have.
+func compare(ctx context.Context, o *console, d *data.Dataset, batch int, sides ...side) ([]comparison, error) {
+	names := slices.Clone(sides[0].outputs)
+	for _, s := range sides[1:] {
+		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(s.outputs, n) })
 	}
 	if len(names) == 0 {
-		return comparison{}, fmt.Errorf("the two models have no output of the same name: nothing to compare")
+		return nil, fmt.Errorf("the models have no output of the same name: nothing to compare")
 	}
-	c := comparison{Examples: len(d.Encodings)}
-	for _, n := range names {
-		c.Outputs = append(c.Outputs, outputDelta{Name: n, Flips: -1})
+	var out []comparison
+	for range len(sides) * (len(sides) - 1) / 2 {
+		c := comparison{Examples: len(d.Encodings)}
+		for _, n := range names {
+			c.Outputs = append(c.Outputs, outputDelta{Name: n, Flips: -1})
+		}
+		out = append(out, c)
 	}
 	bar := o.bar("comparing", false)
 	defer bar.end()
 	done := 0
 	for _, indices := range data.EvalOrder(d.Lengths(), batch) {
-		if err := ctx.Err(); err != nil {
-			return c, err
-		}
-		inputs := d.Batch(indices)
-		x, err := a.run(ctx, inputs, names)
-		if err != nil {
-			return c, err
-		}
-		y, err := b.run(ctx, inputs, names)
-		if err != nil {
-			return c, err
-		}
-		for i := range names {
-			if err := c.Outputs[i].add(x[i], y[i]); err != nil {
-				return c, err
-			}
+		if err := compareBatch(ctx, out, d.Batch(indices), names, sides); err != nil {
+			return nil, err
 		}
 		done += len(indices)
 		bar.at(int64(done), int64(len(d.Encodings)), "")
 	}
-	return c, nil
+	return out, nil
 }
 
-func (s side) run(ctx context.Context, b *data.Batch, names []string) ([]*graph.Tensor, error) {
-	feeds, err := train.TokenFeeds(s.graph, s.info, b)
-	if err != nil {
-		return nil, err
+// compareBatch adds one batch to the comparisons of all pairs.
+func compareBatch(ctx context.Context, out []comparison, b *data.Batch, names []string, sides []side) error {
+	results := make([][]*graph.Tensor, len(sides))
+	for i, s := range sides {
+		feeds, err := train.TokenFeeds(s.graph, s.info, b)
+		if err != nil {
+			return err
+		}
+		if results[i], err = s.exec.Run(ctx, feeds, names); err != nil {
+			return err
+		}
 	}
-	return s.exec.Run(ctx, feeds, names)
+	pair := 0
+	for i, x := range results {
+		for _, y := range results[i+1:] {
+			for k := range names {
+				if err := out[pair].Outputs[k].add(x[k], y[k]); err != nil {
+					return err
+				}
+			}
+			pair++
+		}
+	}
+	return nil
 }
 
 // add compares one batch's output.

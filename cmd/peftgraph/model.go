@@ -52,16 +52,35 @@ func recognise(path string, g *graph.Graph) (*models.Encoder, error) {
 
 // saveModel writes a model, with the folder it is to lie in. A folder made for nothing is taken away again.
 func saveModel(g *graph.Graph, path string, opt onnxfile.Options) error {
-	dir := filepath.Dir(path)
-	_, missing := os.Stat(dir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	undo, err := makeFolder(filepath.Dir(path))
+	if err != nil {
 		return err
 	}
-	err := onnxfile.Save(g, path, opt)
-	if err != nil && missing != nil {
-		_ = os.Remove(dir)
+	if err = onnxfile.Save(g, path, opt); err != nil {
+		undo()
 	}
 	return err
+}
+
+// makeFolder makes a folder with its parents. undo takes those away that were missing, as far as they are empty.
+func makeFolder(dir string) (undo func(), err error) {
+	var made []string
+	for d := filepath.Clean(dir); d != filepath.Dir(d); d = filepath.Dir(d) {
+		if _, err := os.Stat(d); err == nil {
+			break
+		}
+		made = append(made, d)
+	}
+	undo = func() {
+		for _, d := range made {
+			_ = os.Remove(d)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		undo()
+		return nil, err
+	}
+	return undo, nil
 }
 
 // withPath is the action of a command that works on its only positional argument.

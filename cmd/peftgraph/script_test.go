@@ -10,15 +10,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/runtime"
 )
 
@@ -135,7 +138,7 @@ func lookUp(v any, path []string) any {
 }
 
 // cmdInterrupt starts a command in the background, waits until a file holds a text, sends an interrupt as Ctrl-C does, and
-// checks that the exit status is 130: interrupt FILE TEXT command...
+// checks that the exit status is 130: interrupt FILE TEXT command... FILE may be a pattern, and TEXT empty.
 func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: interrupt FILE TEXT command...")
@@ -148,8 +151,7 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		text, _ := os.ReadFile(ts.MkAbs(args[0]))
-		if bytes.Contains(text, []byte(args[1])) {
+		if holds(ts.MkAbs(args[0]), args[1]) {
 			break
 		}
 		select {
@@ -167,6 +169,52 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("exit status %d, want %d\n%s", got, exitInterrupted, stderr.String())
 	}
 	fmt.Fprint(ts.Stderr(), stderr.String())
+}
+
+// holds reports whether a file whose name matches the pattern has the text in it.
+func holds(pattern, text string) bool {
+	paths, _ := filepath.Glob(pattern)
+	return slices.ContainsFunc(paths, func(path string) bool {
+		data, err := os.ReadFile(path)
+		return err == nil && bytes.Contains(data, []byte(text))
+	})
+}
+
+// cmdWiden gives a model a larger vocabulary, so that its weights outweigh its nodes as a real one's do: widen IN OUT ROWS.
+func cmdWiden(ts *testscript.TestScript, neg bool, args []string) {
+	g, err := onnxfile.Load(ts.MkAbs(args[0]))
+	ts.Check(err)
+	enc, err := models.Recognise(g)
+	ts.Check(err)
+	rows, err := strconv.ParseInt(args[2], 10, 64)
+	ts.Check(err)
+	old, err := graph.Data[float32](enc.Embeddings.Word.Init())
+	ts.Check(err)
+	table := make([]float32, rows*int64(enc.Hidden))
+	for i := range table {
+		table[i] = old[i%len(old)]
+	}
+	ts.Check(g.SetInitializer(enc.Embeddings.Word, graph.TensorOf([]int64{rows, int64(enc.Hidden)}, table)))
+	ts.Check(onnxfile.Save(g, ts.MkAbs(args[1]), onnxfile.Options{}))
+}
+
+// cmdSizes checks that some files together have at most a part of another's bytes: sizes PERCENT WHOLE FILE...
+func cmdSizes(ts *testscript.TestScript, neg bool, args []string) {
+	percent, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	var sizes []int64
+	for _, name := range args[1:] {
+		info, err := os.Stat(ts.MkAbs(name))
+		ts.Check(err)
+		sizes = append(sizes, info.Size())
+	}
+	sum := int64(0)
+	for _, n := range sizes[1:] {
+		sum += n
+	}
+	if sum*100 > sizes[0]*percent {
+		ts.Fatalf("%s have %d bytes together, more than %d %% of the %d of %s", args[2:], sum, percent, sizes[0], args[1])
+	}
 }
 
 // cmdCut leaves the first part of a file: cut FILE PERCENT.

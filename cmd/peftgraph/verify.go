@@ -61,24 +61,38 @@ func runVerify(c *cli.Context, o *console, a, b string) error {
 	if err != nil {
 		return err
 	}
-	res, err := compare(c.Context, o, x, y, d, c.Int("eval-batch-size"))
+	pairs, err := compare(c.Context, o, d, c.Int("eval-batch-size"), x, y)
 	if err != nil {
 		return err
 	}
+	res := verified{comparison: pairs[0]}
 	for i, path := range []string{a, b} {
-		note, err := crossRead(path, []side{x, y}[i].graph)
+		r, err := crossRead(path, []side{x, y}[i].graph)
 		if err != nil {
 			return err
 		}
-		res.Notes = append(res.Notes, note...)
+		res.Crosscheck = append(res.Crosscheck, r)
 	}
-	if err := o.result(res, func(w io.Writer) { res.print(w) }); err != nil {
+	if err := o.result(res, res.print); err != nil {
 		return err
 	}
 	return res.check(c.Float64("threshold"))
 }
 
-// side loads a model from its file, as a user's program would.
+// verified is the JSON form of what verify prints.
+type verified struct {
+	comparison
+	Crosscheck []reading `json:"crosscheck"`
+}
+
+func (v verified) print(w io.Writer) {
+	v.comparison.print(w)
+	for _, r := range v.Crosscheck {
+		fmt.Fprintf(w, "%s: %s\n", r.Path, r)
+	}
+}
+
+// side loads a model from its file, as a user's program would, and with the settings that such a program gets.
 func (e *engine) side(ctx context.Context, path string) (side, func(), error) {
 	g, err := onnxfile.Load(path)
 	if err != nil {
@@ -88,11 +102,15 @@ func (e *engine) side(ctx context.Context, path string) (side, func(), error) {
 	if err != nil {
 		return side{}, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s, err := e.NewSessionFromFile(ctx, path, runtime.Options{Provider: e.provider, Threads: e.threads})
+	opt := runtime.Stock()
+	opt.Provider, opt.Threads = e.provider, e.threads
+	// Models that take turns would otherwise lose their cores to the last one's threads, which look for work a while yet.
+	opt.Config = map[string]string{"session.force_spinning_stop": "1"}
+	s, err := e.NewSessionFromFile(ctx, path, opt)
 	if err != nil {
 		return side{}, nil, err
 	}
-	out := side{exec: s, graph: g, info: info}
+	out := side{exec: s, graph: g, info: info, provider: s.Provider()}
 	for _, v := range g.Outputs() {
 		out.outputs = append(out.outputs, v.Name())
 	}
@@ -121,15 +139,28 @@ func verifyData(c *cli.Context, o *console, info models.Info, dir string) (*data
 	return data.NewDataset(r.tokenizer, set.Examples, r.maxLength), nil
 }
 
-// crossRead compares our reading of a file with onnx-go's, an independent one, and says what that skipped.
-func crossRead(path string, g *graph.Graph) ([]string, error) {
+// A reading is what onnx-go, an independent reader, found equal in a file.
+type reading struct {
+	Path         string   `json:"file"`
+	Nodes        int      `json:"nodes"`
+	Initializers int      `json:"initializers"`
+	All          int      `json:"all_initializers"`
+	Skipped      []string `json:"not_compared"`
+}
+
+// crossRead compares our reading of a file with onnx-go's.
+func crossRead(path string, g *graph.Graph) (reading, error) {
 	r, err := crosscheck.Compare(path, g)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
-	lines := []string{fmt.Sprintf("%s: onnx-go reads the same %d nodes and %d initializers", path, r.Nodes, r.Initializers)}
-	for _, s := range r.Skipped {
-		lines = append(lines, "  not compared: "+s)
+	return reading{path, r.Nodes, r.Initializers, len(g.Initializers()), append([]string{}, r.Skipped...)}, nil
+}
+
+// String is one line; what onnx-go can't read is for --json.
+func (r reading) String() string {
+	if len(r.Skipped) == 0 {
+		return fmt.Sprintf("onnx-go reads the same %d nodes and %d initializers", r.Nodes, r.Initializers)
 	}
-	return lines, nil
+	return fmt.Sprintf("onnx-go reads the same %d nodes and %d of %d initializers (--json lists what it can't read)", r.Nodes, r.Initializers, r.All)
 }

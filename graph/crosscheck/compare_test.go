@@ -136,6 +136,25 @@ func TestExternalDataIsSkipped(t *testing.T) {
 	}
 }
 
+// Inputs with default values are no inputs to onnx-go, but where it gets no initializers it can't tell.
+func TestInputsWithDefaults(t *testing.T) {
+	g := sample(t)
+	if _, err := g.AddInput("s/w", graph.Float, graph.ShapeOf(2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	half, err := graph.NewTensor(graph.Float16, []int64{1}, []byte{0, 0x3c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r, err := Compare(saved(t, g, onnxfile.Options{}), g)
+		if err != nil || r.Nodes != len(g.Nodes()) {
+			t.Errorf("%+v, %v", r, err)
+		}
+		g.Build("s").With(graph.TensorAttr("value", half)).Op("Constant") // which onnx-go refuses: it gets a copy without weights
+	}
+}
+
 // TestReferences compares a file that refers to another one, from an initializer and from an attribute.
 func TestReferences(t *testing.T) {
 	g := sample(t)
