@@ -23,16 +23,17 @@ func exportCommand() *cli.Command {
 		&cli.StringFlag{Name: "data", Usage: "text to prove the export on (default: the run's own)", Category: dataCategory},
 		&cli.IntFlag{Name: "examples", Value: 256, Usage: "how many texts to prove the export on; 0 is all", Category: dataCategory},
 		&cli.IntFlag{Name: "eval-batch-size", Value: train.DefaultSettings().EvalBatch, Usage: "texts per batch"},
+		adapterFlag(),
 		modelFlag(),
 	}
 	flags = append(flags, dataFlags()...)
 	flags = append(flags, runtimeFlags()...)
 	return &cli.Command{
 		Name:      "export",
-		Usage:     "write a deployable model from a trained run, and prove that it computes the same",
-		ArgsUsage: "RUN/",
+		Usage:     "write a deployable model from a trained run, or from several on one base, and prove that it computes the same",
+		ArgsUsage: "RUN/ or --adapter NAME=RUN/ …",
 		Flags:     append(flags, outputFlags()...),
-		Action:    withPath("run folder", runExport),
+		Action:    oneOrJoint("run folder", runExport, exportJoint),
 	}
 }
 

@@ -92,9 +92,8 @@ type export struct {
 
 // stage writes every target where it can be tried.
 func (x *export) stage(c *cli.Context) error {
-	opt := onnxfile.Options{Weights: onnxfile.SelfContained}
-	if c.Bool("reference") {
-		opt.Weights = onnxfile.Reference
+	opt := weightsOption(c)
+	if opt.Weights == onnxfile.Reference {
 		if err := detach(x.graph, x.run.Plan); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,6 +30,16 @@ func adapterFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "adapter", Usage: "NAME=RUN/: a task's name and its run folder or injected model; several on one base, in place of RUN/"}
 }
 
+// oneOrJoint is the action of a command that works on one path, or on the runs of --adapter.
+func oneOrJoint(what string, one func(*cli.Context, *console, string) error, several func(*cli.Context, *console) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.IsSet("adapter") {
+			return several(c, newConsole(c))
+		}
+		return withPath(what, one)(c)
+	}
+}
+
 // joinTrained loads the runs of --adapter and joins them.
 func joinTrained(c *cli.Context, o *console) (*joint, error) {
 	if c.NArg() > 0 {
@@ -48,7 +59,7 @@ func joinTrained(c *cli.Context, o *console) (*joint, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := deploy(g, run.Plan); err != nil {
+		if err := errors.Join(detach(g, run.Plan), deploy(g, run.Plan)); err != nil {
 			return nil, err
 		}
 		j.runs, j.readers = append(j.runs, run), append(j.readers, r)

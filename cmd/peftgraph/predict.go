@@ -28,15 +28,7 @@ func predictCommand() *cli.Command {
 		Usage:     "classify texts with a trained run, or with several on one base at once",
 		ArgsUsage: "RUN/ or --adapter NAME=RUN/ …",
 		Flags:     append(flags, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			switch {
-			case c.IsSet("adapter"):
-				return predictJoint(c, newConsole(c))
-			case c.IsSet("task"):
-				return usagef("predict: --task is for several runs, given with --adapter NAME=RUN/")
-			}
-			return withPath("run folder", runPredict)(c)
-		},
+		Action:    oneOrJoint("run folder", runPredict, predictJoint),
 	}
 }
 
@@ -52,6 +44,9 @@ type prediction struct {
 }
 
 func runPredict(c *cli.Context, o *console, dir string) error {
+	if c.IsSet("task") {
+		return usagef("predict: --task is for several runs, given with --adapter NAME=RUN/")
+	}
 	examples, err := texts(c)
 	if err != nil {
 		return err
