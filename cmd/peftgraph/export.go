@@ -71,7 +71,7 @@ func runExport(c *cli.Context, o *console, dir string) error {
 
 // exportTargets says what is to be written where, and refuses flags that don't go together.
 func exportTargets(c *cli.Context) ([]*target, error) {
-	out, all := c.String("output"), c.Bool("all")
+	out, all, adapter := c.String("output"), c.Bool("all"), c.String("onnx-adapter")
 	example := "-o deploy/model.onnx"
 	if all {
 		example = "-o deploy/"
@@ -86,7 +86,8 @@ func exportTargets(c *cli.Context) ([]*target, error) {
 		{all && c.Bool("merge"), "--all writes the merged form too", "leave --merge away"},
 		{all && c.Bool("adapter-inputs"), "--all writes the form with --adapter-inputs too", "leave --adapter-inputs away"},
 		{c.Bool("merge") && c.Bool("adapter-inputs"), "--merge leaves no adapter for --adapter-inputs", "one of them, or --all for every form"},
-		{c.IsSet("onnx-adapter") && !all && !c.Bool("adapter-inputs"), "--onnx-adapter is for a model whose adapter is among its inputs", "add --adapter-inputs"},
+		{adapter != "" && !all && !c.Bool("adapter-inputs"), "--onnx-adapter is for a model whose adapter is among its inputs", "add --adapter-inputs"},
+		{adapter != "" && filepath.Ext(adapter) != ".onnx_adapter", "--onnx-adapter " + adapter + ": the name of an onnxruntime adapter ends in .onnx_adapter", "--onnx-adapter deploy/model.onnx_adapter"},
 		{all && !isFolder && (exists || filepath.Ext(out) == ".onnx"), "--all writes several models, and -o " + out + " is one file", example},
 		{!all && isFolder, "-o " + out + " is a folder", example + ", or --all for every form"},
 	} {

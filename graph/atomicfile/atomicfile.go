@@ -34,7 +34,7 @@ func WriteFile(path string, write func(*os.File) error) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("atomicfile: %s: %w", path, withoutTemporary(err, f.Name()))
+		return fmt.Errorf("atomicfile: %s: %w", path, WithoutTemporary(err, f.Name()))
 	}
 	if err := s.Commit(); err != nil {
 		return fmt.Errorf("atomicfile: %w", err)
@@ -42,8 +42,8 @@ func WriteFile(path string, write func(*os.File) error) error {
 	return nil
 }
 
-// withoutTemporary takes the temporary file's name, which says nothing to a user, off an error of working on it.
-func withoutTemporary(err error, name string) error {
+// WithoutTemporary takes the temporary file's name, which says nothing to a user, off an error of working on it.
+func WithoutTemporary(err error, name string) error {
 	var path *fs.PathError
 	var link *os.LinkError
 	switch {

@@ -22,7 +22,7 @@ func (s *Set) Together(path string) error {
 		if err == nil {
 			s.folder = name
 		}
-		return withoutTemporary(err, name)
+		return WithoutTemporary(err, name)
 	})
 }
 
@@ -31,7 +31,7 @@ func (s *Set) Together(path string) error {
 func (s *Set) Create(path string) (f *os.File, err error) {
 	open := func(name string) error {
 		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		return withoutTemporary(err, name)
+		return WithoutTemporary(err, name)
 	}
 	if s.folder != "" {
 		err = open(filepath.Join(s.folder, filepath.Base(path)))
@@ -60,7 +60,7 @@ func (s *Set) Commit() error {
 	for len(s.files) > 0 {
 		f := s.files[0]
 		if err := os.Rename(f.temp, f.path); err != nil {
-			return fmt.Errorf("%s: %w", f.path, withoutTemporary(err, f.temp))
+			return fmt.Errorf("%s: %w", f.path, WithoutTemporary(err, f.temp))
 		}
 		s.files = s.files[1:]
 	}

@@ -5,6 +5,7 @@ package onnxfile
 import (
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -30,8 +31,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, err := range errs {
-		if err == nil {
-			t.Error("no error")
+		if err == nil || strings.Contains(err.Error(), ".tmp") || !strings.Contains(err.Error(), "out.onnx") {
+			t.Errorf("%v", err)
 		}
 	}
 	wantFiles(t, dir, "out.onnx")

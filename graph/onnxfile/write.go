@@ -34,6 +34,7 @@ func (w *writer) write(path string, parts []part) (temporary string, err error) 
 	if w.sync && err == nil {
 		err = f.Sync()
 	}
+	err = atomicfile.WithoutTemporary(err, f.Name())
 	return f.Name(), errors.Join(err, c.close(), f.Close())
 }
 
