@@ -10,6 +10,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -46,6 +47,8 @@ type inspection struct {
 	Targets      []string       `json:"targets,omitempty"`
 	Methods      map[string]int `json:"trainable_by_method,omitempty"`
 	Plan         *inject.Plan   `json:"plan,omitempty"`
+	// Tasks are those of a model that export --adapter wrote, by their place in the task input.
+	Tasks []multitask.Task `json:"tasks,omitempty"`
 }
 
 func inspect(o *console, path string) error {
@@ -56,6 +59,15 @@ func inspect(o *console, path string) error {
 	in := inspection{Path: path, Opset: g.Opset(), Producer: g.Producer, Nodes: len(g.Nodes()), Inputs: described(g.Inputs()), Outputs: described(g.Outputs()), Plan: plan}
 	if plan != nil {
 		in.Info = plan.Encoder
+		return o.result(in, in.print)
+	}
+	if in.Tasks, err = multitask.ReadTasks(g); err != nil {
+		return err
+	}
+	if in.Tasks != nil {
+		if in.Info, err = models.Describe(g); err != nil {
+			return err
+		}
 		return o.result(in, in.print)
 	}
 	enc, err := recognise(path, g)
@@ -119,6 +131,12 @@ func (in inspection) print(w io.Writer) {
 		row("injected", "%s", planText(in.Plan))
 		return
 	}
+	for i, t := range in.Tasks {
+		row("task", "%s %d is %s: %s", multitask.TaskInput, i, t.Name, taskText(t.Task))
+	}
+	if in.Tasks != nil {
+		return
+	}
 	row("head", "%s", in.headText())
 	row("targets", "%s", strings.Join(in.Targets, ", "))
 	for _, name := range inject.Names() {
@@ -130,7 +148,7 @@ func (in inspection) print(w io.Writer) {
 
 // detail is what only recognition knows.
 func (in inspection) detail() string {
-	if in.Plan != nil {
+	if in.Plan != nil || in.Tasks != nil {
 		return ""
 	}
 	return fmt.Sprintf(", heads %d, intermediate %d, %s", in.Heads, in.Intermediate, in.Activation)
@@ -160,6 +178,14 @@ func planText(p *inject.Plan) string {
 		text += " for " + strings.Join(p.Task.Labels, ", ")
 	}
 	return text
+}
+
+// taskText is "classification of neg, pos".
+func taskText(t inject.Task) string {
+	if len(t.Labels) == 0 {
+		return t.Type
+	}
+	return t.Type + " of " + strings.Join(t.Labels, ", ")
 }
 
 func orUnknown(s string) string {
