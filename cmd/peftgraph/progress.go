@@ -14,11 +14,14 @@ type progress struct {
 	log io.Writer
 	bar *bar
 	err error // the first of writing the metrics
+
+	seconds []float64 // of each step
 }
 
 func (p *progress) report(e train.Event) {
 	switch e.Kind {
 	case "step":
+		p.seconds = append(p.seconds, e.Seconds)
 		p.bar.at(int64(e.Step), int64(e.Steps), fmt.Sprintf(" epoch %d, loss %.4f", e.Epoch, e.Loss))
 	case "eval":
 		p.bar.at(int64(e.Step), int64(e.Steps), fmt.Sprintf(" epoch %d, judging %d of %d", e.Epoch, e.Done, e.Total))
@@ -37,4 +40,16 @@ func (p *progress) report(e train.Event) {
 	if p.err == nil {
 		p.err = err
 	}
+}
+
+// perStep is the mean time of a step in seconds, without the first, in which onnxruntime sets itself up.
+func (p *progress) perStep() float64 {
+	if len(p.seconds) < 2 {
+		return 0
+	}
+	sum := 0.0
+	for _, s := range p.seconds[1:] {
+		sum += s
+	}
+	return sum / float64(len(p.seconds)-1)
 }

@@ -131,7 +131,7 @@ func (j *job) start(c *cli.Context, o *console) error {
 	case p.err != nil:
 		return fmt.Errorf("metrics: %w", p.err)
 	}
-	return j.finish(o, state, t)
+	return j.finish(o, state, t, p)
 }
 
 func (j *job) stepsTaken() int {
@@ -155,7 +155,7 @@ func (j *job) save(s train.State) error {
 	return j.run.SaveCheckpoint(s)
 }
 
-func (j *job) finish(o *console, s train.State, t *train.Trainer) error {
+func (j *job) finish(o *console, s train.State, t *train.Trainer, p *progress) error {
 	j.run.Finished = true
 	if err := j.run.Write(); err != nil {
 		return err
@@ -171,7 +171,12 @@ func (j *job) finish(o *console, s train.State, t *train.Trainer) error {
 		Trainable int                `json:"trainable_parameters"`
 		Share     float64            `json:"trainable_share"`
 		Estimate  *train.Memory      `json:"memory_estimate,omitempty"`
-	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, len(j.train.Encodings), j.train.Truncated, size, float64(size) / float64(j.run.Plan.Encoder.Parameters), j.memory}
+		PerStep   float64            `json:"seconds_per_step,omitempty"` // mean without the first
+		Peak      int64              `json:"peak_memory,omitempty"`      // bytes, mapped weights included
+	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, len(j.train.Encodings), j.train.Truncated, size, float64(size) / float64(j.run.Plan.Encoder.Parameters), j.memory, p.perStep(), peakMemory()}
+	if v.PerStep > 0 && v.Peak > 0 {
+		o.note("  took    %.3g s a step, at most %s of memory, mapped weights included", v.PerStep, bytesText(v.Peak))
+	}
 	return o.result(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", j.run.Dir, s.Steps, s.BestEpoch, metricsText(s.BestMetric))
 	})

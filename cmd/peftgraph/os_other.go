@@ -3,3 +3,5 @@
 package main
 
 func ignoreFileLimit() {}
+
+func peakMemory() int64 { return 0 }
