@@ -111,18 +111,25 @@ func (p *printer) window(t *graph.Tensor, r io.ReaderAt, off, n int64) {
 	p.hash.Write(p.buf[:n])
 }
 
-// HashInitializers returns the SHA-256, in hex, of the whole bytes of each initializer, by name.
+// HashInitializers returns the [HashTensor] of each initializer, by name.
 func HashInitializers(g *graph.Graph) (map[string]string, error) {
 	out := map[string]string{}
-	buf := make([]byte, copyBuffer)
 	for _, v := range g.Initializers() {
-		h := sha256.New()
-		if _, err := io.CopyBuffer(h, readerOf(v.Init()), buf); err != nil {
+		var err error
+		if out[v.Name()], err = HashTensor(v.Init()); err != nil {
 			return nil, fmt.Errorf("onnxfile: hash of initializer %q: %w", v.Name(), err)
 		}
-		out[v.Name()] = hex.EncodeToString(h.Sum(nil))
 	}
 	return out, nil
+}
+
+// HashTensor returns the SHA-256, in hex, of all bytes of t. Those in a file are read, not mapped.
+func HashTensor(t *graph.Tensor) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, readerOf(t)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // readerOf returns a reader of the bytes of t.

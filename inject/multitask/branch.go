@@ -17,15 +17,15 @@ type branch struct {
 	batch  graph.Dim // of the part's own graph
 	number map[*graph.Value]int
 
-	body  *graph.Graph                  // what the If runs when the batch has rows of the task
-	build *graph.Builder                //
+	body  *graph.Graph // what the If runs when the batch has rows of the task
+	build *graph.Builder
 	rows  *graph.Value                  // in body: the task's rows, int64
 	done  map[*graph.Value]*graph.Value // in body
 }
 
 // emit adds the part to the joined graph and returns its logits.
 func (b *branch) emit() (*graph.Value, error) {
-	mine, any := b.selected()
+	mine, some := b.selected()
 	b.body = b.j.subgraph(b.Name)
 	b.build = b.body.Build(b.scope + "rows")
 	is, err := b.captured(mine)
@@ -42,7 +42,7 @@ func (b *branch) emit() (*graph.Value, error) {
 	}
 	b.body.AddOutput(logits)
 
-	n, err := b.j.g.AddNode(graph.NodeSpec{Name: b.scope + "If", Op: "If", Inputs: []*graph.Value{any}, Outputs: []string{"logits." + b.Name}})
+	n, err := b.j.g.AddNode(graph.NodeSpec{Name: b.scope + "If", Op: "If", Inputs: []*graph.Value{some}, Outputs: []string{"logits." + b.Name}})
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (b *branch) emit() (*graph.Value, error) {
 }
 
 // selected computes, outside of the branch, which rows are of the task, bool [batch], and whether any is, bool.
-func (b *branch) selected() (mine, any *graph.Value) {
+func (b *branch) selected() (mine, some *graph.Value) {
 	at := b.j.g.Build(b.scope + "select")
 	mine = at.Typed(at.Op("Equal", b.j.tasks, at.Int(int64(b.task))), graph.Bool, graph.Shape{b.j.batch})
 	count := at.With(graph.IntAttr("to", int64(graph.Int32))).Op("Cast", mine)

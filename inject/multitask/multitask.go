@@ -123,17 +123,18 @@ type joining struct {
 	shared  map[int]int          // how many parts have the number
 	outer   map[int]*graph.Value // what j.g has of it
 	parts   int
+	copies  bool // the base lies in several files
 }
 
 // header takes over what the first graph says of itself, its inputs included.
 func (j *joining) header(parts []Part) error {
 	from := parts[0].Graph
-	j.parts = len(parts)
+	j.parts, j.copies = len(parts), copies(parts)
 	j.g.IRVersion, j.g.Producer, j.g.Extra, j.g.Opsets = from.IRVersion, from.Producer, from.Extra, maps.Clone(from.Opsets)
 	j.g.Metadata = slices.DeleteFunc(slices.Clone(from.Metadata), func(kv graph.KV) bool { return kv.Key == inject.MetadataKey || kv.Key == "id2label" })
 	ids := from.Value(parts[0].Plan.Encoder.Inputs.IDs)
 	if ids == nil || len(ids.Shape) != 2 || ids.Shape[0].Known() {
-		return fmt.Errorf("the model's ids are %s: rows can be picked of a batch whose size is open only", ids)
+		return fmt.Errorf("the model's ids are %s, and tasks are served from batches of any size only: export it with a dynamic batch axis", ids)
 	}
 	for _, v := range from.Inputs() {
 		if v.Init() != nil {

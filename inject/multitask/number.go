@@ -1,11 +1,13 @@
 package multitask
 
 import (
-	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/shape"
 )
 
@@ -42,7 +44,7 @@ func (j *joining) number(task int, p Part) (*branch, error) {
 		j.outer[b.number[v]] = j.g.Value(v.Name())
 	}
 	for _, v := range b.Graph.Initializers() {
-		key, err := tensorKey(v.Init())
+		key, err := j.tensorKey(v.Init())
 		if err != nil {
 			return nil, fmt.Errorf("initializer %q: %w", v.Name(), err)
 		}
@@ -79,7 +81,7 @@ func constant(v *graph.Value) *graph.Tensor {
 // nodeKey is equal for nodes that compute the same, and for constants that are the same.
 func (b *branch) nodeKey(n *graph.Node) (string, error) {
 	if t := constant(n.Output(0)); t != nil {
-		return tensorKey(t)
+		return b.j.tensorKey(t)
 	}
 	if len(n.Subgraphs()) > 0 {
 		return "", fmt.Errorf("it has a subgraph and can't be put into another")
@@ -96,7 +98,7 @@ func (b *branch) nodeKey(n *graph.Node) (string, error) {
 	for _, a := range n.Attrs {
 		fmt.Fprintf(&sb, " %s:%d=%v %v %q %v %v %q", a.Name, a.Kind, a.F, a.I, a.S, a.Floats, a.Ints, a.Strings)
 		for _, t := range append(a.Tensors[:len(a.Tensors):len(a.Tensors)], a.T) {
-			key, err := tensorKey(t)
+			key, err := b.j.tensorKey(t)
 			if err != nil {
 				return "", err
 			}
@@ -106,17 +108,30 @@ func (b *branch) nodeKey(n *graph.Node) (string, error) {
 	return sb.String(), nil
 }
 
-// tensorKey is equal for tensors that are equal: by their place where they lie in a file, which isn't read.
-func tensorKey(t *graph.Tensor) (string, error) {
+// tensorKey is equal for tensors that are equal. One that lies in a file is known by its place, without reading it, unless
+// there are copies of the file.
+func (j *joining) tensorKey(t *graph.Tensor) (string, error) {
 	if t == nil {
 		return "no tensor", nil
 	}
-	if ref := t.Ref(); ref != nil {
+	if ref := t.Ref(); ref != nil && !j.copies {
 		return fmt.Sprintf("tensor %s%v in %q at %d", t.DType, t.Dims, ref.File.Path(), ref.Offset), nil
 	}
-	data, err := t.Bytes()
-	if err != nil {
-		return "", err
+	hash, err := onnxfile.HashTensor(t)
+	return fmt.Sprintf("tensor %s%v of %s", t.DType, t.Dims, hash), err
+}
+
+// copies reports whether the parts' weights lie in other files than the first one's.
+func copies(parts []Part) bool {
+	files := func(p Part) map[string]bool {
+		out := map[string]bool{}
+		for _, v := range p.Graph.Initializers() {
+			if ref := v.Init().Ref(); ref != nil {
+				out[ref.File.Path()] = true
+			}
+		}
+		return out
 	}
-	return fmt.Sprintf("tensor %s%v of %x", t.DType, t.Dims, sha256.Sum256(data)), nil
+	first := files(parts[0])
+	return slices.ContainsFunc(parts, func(p Part) bool { return !maps.Equal(files(p), first) })
 }
