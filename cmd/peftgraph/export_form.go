@@ -71,7 +71,6 @@ type target struct {
 	path             string
 	adapter          string // the .onnx_adapter file to write with it, or ""
 	merged, unmerged []string
-	weightsIn        []string
 	staged           *onnxfile.Staged
 	undo             func() // takes away the folders that were made
 }
@@ -119,9 +118,6 @@ func (t *target) stage(g *graph.Graph, opt onnxfile.Options) (err error) {
 	var outside *onnxfile.OutsideError
 	if errors.As(err, &outside) {
 		return hintedError{err, "write the output into the base's folder, or leave --reference away for one whole file"}
-	}
-	if opt.Weights == onnxfile.Reference {
-		t.weightsIn = weightFiles(g)
 	}
 	return err
 }

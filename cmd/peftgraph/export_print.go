@@ -12,7 +12,7 @@ type exported struct {
 	Form       string     `json:"form"`
 	Output     string     `json:"output"`
 	Bytes      int64      `json:"bytes"`
-	WeightsIn  []string   `json:"weights_in,omitempty"` // with --reference: the files beside it that hold the base's
+	WeightsIn  []string   `json:"weights_in,omitempty"` // with --reference: the files, relative to its folder, that hold the base's
 	Merged     []string   `json:"merged"`
 	Unmerged   []string   `json:"unmerged"`
 	Adapter    string     `json:"onnx_adapter,omitempty"`
@@ -34,7 +34,7 @@ type formPair struct {
 }
 
 func (r exported) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %s, %s bytes%s\n", r.Output, r.what(), thousands(int(r.Bytes)), r.beside())
+	fmt.Fprintf(w, "%s: %s, %s bytes%s\n", r.Output, r.what(), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
 	for _, o := range r.Comparison.Outputs {
 		fmt.Fprintf(w, "against the trained model on %d texts: max |Δ%s| %.2g%s\n", r.Comparison.Examples, strings.TrimSuffix(o.Name, "s"), o.MaxAbs, o.flips())
 	}
@@ -61,12 +61,12 @@ func (r exported) what() string {
 	return merged + " merged into the weights, constants for " + constants
 }
 
-// beside names the files that a model with --reference needs.
-func (r exported) beside() string {
-	if len(r.WeightsIn) == 0 {
+// weightsStay names the files that a model refers to, if any.
+func weightsStay(files []string) string {
+	if len(files) == 0 {
 		return ""
 	}
-	return "; the base's weights stay in " + strings.Join(r.WeightsIn, ", ")
+	return "; the base's weights stay in " + strings.Join(files, ", ")
 }
 
 func (r exportedAll) print(w io.Writer) {
@@ -83,7 +83,7 @@ func (r exportedAll) print(w io.Writer) {
 	_ = t.Flush() // nothing that writes to w looks for errors
 	fmt.Fprintf(w, "differences: from the trained model on %d texts; between two forms at most %s\n", first.Comparison.Examples, r.apart())
 	fmt.Fprintf(w, "latency: taking turns, %s\n", first.Latency.conditions())
-	fmt.Fprintf(w, "%s: %s%s\n", first.Form, first.what(), first.beside())
+	fmt.Fprintf(w, "%s: %s%s\n", first.Form, first.what(), weightsStay(first.WeightsIn))
 	if adapter := r.Forms[len(r.Forms)-1].Adapter; adapter != "" {
 		fmt.Fprintf(w, "%s: the adapter's tensors, for onnxruntime's LoraAdapter\n", adapter)
 	}

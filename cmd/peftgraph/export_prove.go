@@ -88,7 +88,7 @@ func (t *target) crossRead(g *graph.Graph) (reading, error) {
 func (x *export) results(pairs []comparison) *exportedAll {
 	res := &exportedAll{Pairs: []formPair{}}
 	for i, t := range x.targets {
-		res.Forms = append(res.Forms, exported{Form: t.form.name, Output: t.path, Bytes: t.staged.Bytes, WeightsIn: t.weightsIn,
+		res.Forms = append(res.Forms, exported{Form: t.form.name, Output: t.path, Bytes: t.staged.Bytes, WeightsIn: t.staged.Refers,
 			Merged: t.merged, Unmerged: t.unmerged, Adapter: t.adapter, Comparison: pairs[i]})
 	}
 	between := pairs[len(x.targets):]

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -44,10 +42,7 @@ func runInject(c *cli.Context, o *console, path string) error {
 	if c.Bool("self-contained") {
 		opt.Weights = onnxfile.SelfContained
 	}
-	if err := saveModel(g, out, opt); err != nil {
-		return err
-	}
-	info, err := os.Stat(out)
+	saved, err := saveModel(g, out, opt)
 	if err != nil {
 		return err
 	}
@@ -57,27 +52,10 @@ func runInject(c *cli.Context, o *console, path string) error {
 		Parameters int          `json:"trainable_parameters"`
 		Share      float64      `json:"trainable_share"`
 		Plan       *inject.Plan `json:"plan"`
-	}{out, info.Size(), plan.Parameters(), float64(plan.Parameters()) / float64(plan.Encoder.Parameters), plan}
+	}{out, saved.Bytes, plan.Parameters(), float64(plan.Parameters()) / float64(plan.Encoder.Parameters), plan}
 	return o.result(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s, %s bytes", out, planText(plan), thousands(int(info.Size())))
-		if files := weightFiles(g); opt.Weights == onnxfile.Reference && len(files) > 0 {
-			fmt.Fprintf(w, "; the base's weights stay in %s", strings.Join(files, ", "))
-		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "%s: %s, %s bytes%s\n", out, planText(plan), thousands(int(saved.Bytes)), weightsStay(saved.Refers))
 	})
-}
-
-// weightFiles names the files that hold the graph's weights: the model's own, its external data, a checkpoint.
-func weightFiles(g *graph.Graph) []string {
-	var out []string
-	for _, v := range g.Initializers() {
-		if ref := v.Init().Ref(); ref != nil {
-			if name := filepath.Base(ref.File.Path()); !slices.Contains(out, name) {
-				out = append(out, name)
-			}
-		}
-	}
-	return out
 }
 
 // injected loads the model and injects what the flags ask for: methods at their start, or an adapter.

@@ -57,7 +57,7 @@ func exportJoint(c *cli.Context, o *console) error {
 	if err := t.stage(j.graph, weightsOption(c)); err != nil {
 		return err
 	}
-	res := exportedJoint{Output: t.path, Bytes: t.staged.Bytes, WeightsIn: t.weightsIn, TaskInput: multitask.TaskInput}
+	res := exportedJoint{Output: t.path, Bytes: t.staged.Bytes, WeightsIn: t.staged.Refers, TaskInput: multitask.TaskInput}
 	if err := j.prove(c, o, t, proof, &res); err != nil {
 		return err
 	}
@@ -161,8 +161,7 @@ func (r exportedJoint) print(w io.Writer) {
 	for _, t := range r.Tasks {
 		names = append(names, t.Name)
 	}
-	beside := exported{WeightsIn: r.WeightsIn}.beside()
-	fmt.Fprintf(w, "%s: %d tasks on one base (%s), %s bytes%s\n", r.Output, len(names), strings.Join(names, ", "), thousands(int(r.Bytes)), beside)
+	fmt.Fprintf(w, "%s: %d tasks on one base (%s), %s bytes%s\n", r.Output, len(names), strings.Join(names, ", "), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
 	for _, t := range r.Tasks {
 		fmt.Fprintf(w, "rows with %s %d → output %q, %d values; against the trained model on %d texts, in mixed batches: max |Δlogit| %.2g%s\n",
 			r.TaskInput, t.ID, t.Output, t.Outputs(), t.Examples, t.Difference.MaxAbs, t.Difference.flips())

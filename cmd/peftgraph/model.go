@@ -50,16 +50,21 @@ func recognise(path string, g *graph.Graph) (*models.Encoder, error) {
 	return enc, nil
 }
 
-// saveModel writes a model, with the folder it is to lie in. A folder made for nothing is taken away again.
-func saveModel(g *graph.Graph, path string, opt onnxfile.Options) error {
+// saveModel writes a model, with the folder it is to lie in, and says what it wrote. A folder made for nothing is taken away
+// again.
+func saveModel(g *graph.Graph, path string, opt onnxfile.Options) (*onnxfile.Staged, error) {
 	undo, err := makeFolder(filepath.Dir(path))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err = onnxfile.Save(g, path, opt); err != nil {
+	s, err := onnxfile.Stage(g, path, opt)
+	if err == nil {
+		err = s.Commit()
+	}
+	if err != nil {
 		undo()
 	}
-	return err
+	return s, err
 }
 
 // makeFolder makes a folder with its parents. undo takes those away that were missing, as far as they are empty.

@@ -191,7 +191,7 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	t := &train.Trainer{Settings: j.run.Settings, Step: step, Train: j.train, Eval: j.eval}
 	j.announce(o, t)
 	if path := c.String("dump-graph"); path != "" {
-		if err := saveModel(step.Graph, path, onnxfile.Options{Weights: onnxfile.SelfContained, ValueInfo: true}); err != nil {
+		if _, err := saveModel(step.Graph, path, onnxfile.Options{Weights: onnxfile.SelfContained, ValueInfo: true}); err != nil {
 			return nil, nil, err
 		}
 		o.note("training graph: %s", path)

@@ -1,7 +1,9 @@
 package onnxfile
 
 import (
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -61,6 +63,12 @@ func (r *references) place(t *graph.Tensor) ([]*onnxpb.StringStringEntryProto, e
 		file = real // where a link leads is what counts
 	}
 	return nil, &OutsideError{Dir: r.dir, File: file}
+}
+
+// files returns what was referred to.
+func (r *references) files() []string {
+	names := slices.Sorted(maps.Values(r.locations))
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
 // A sideFile collects the larger tensors of a model, each once.

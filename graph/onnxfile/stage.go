@@ -15,6 +15,8 @@ type Staged struct {
 	Path string
 	// Bytes is the size of everything written: the model, and its side file if it has one.
 	Bytes int64
+	// Refers are the files that hold weights of it, relative to its folder: with [Reference] only.
+	Refers []string
 
 	target string
 	files  writer
@@ -61,8 +63,12 @@ func (s *Staged) write(g *graph.Graph, opt Options) error {
 	}
 	var b *body
 	if opt.Weights != ExternalData {
-		if b, err = encode(g, opt, opt.placer()); err != nil {
+		where := opt.placer()
+		if b, err = encode(g, opt, where); err != nil {
 			return err
+		}
+		if r, ok := where.(*references); ok {
+			s.Refers = r.files()
 		}
 	}
 	if b == nil || b.size > opt.maxMessage() && opt.Weights == SelfContained {
