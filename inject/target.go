@@ -2,6 +2,7 @@ package inject
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -102,10 +103,8 @@ func compile(pattern string) (*regexp.Regexp, error) {
 }
 
 func (t Targets) validate() error {
-	for flag, names := range map[string]ModuleNames{"target": t.Modules, "exclude": t.Exclude} {
-		if err := names.check(flag); err != nil {
-			return err
-		}
+	if err := errors.Join(t.Modules.check("target"), t.Exclude.check("exclude")); err != nil {
+		return err
 	}
 	if len(t.Skip) > 0 && len(t.Layers) > 0 {
 		return fmt.Errorf("--skip-layers and --layers say the same in two ways: give one")

@@ -76,8 +76,8 @@ func exportTargets(c *cli.Context) ([]*target, error) {
 	if all {
 		example = "-o deploy/"
 	}
-	info, err := os.Stat(out)
-	exists, isFolder := err == nil, err == nil && info.IsDir() || strings.HasSuffix(out, string(filepath.Separator))
+	_, err := os.Stat(out)
+	exists, folder := err == nil, isFolder(out)
 	for _, wrong := range []struct {
 		is        bool
 		why, hint string
@@ -88,8 +88,8 @@ func exportTargets(c *cli.Context) ([]*target, error) {
 		{c.Bool("merge") && c.Bool("adapter-inputs"), "--merge leaves no adapter for --adapter-inputs", "one of them, or --all for every form"},
 		{adapter != "" && !all && !c.Bool("adapter-inputs"), "--onnx-adapter is for a model whose adapter is among its inputs", "add --adapter-inputs"},
 		{adapter != "" && filepath.Ext(adapter) != ".onnx_adapter", "--onnx-adapter " + adapter + ": the name of an onnxruntime adapter ends in .onnx_adapter", "--onnx-adapter deploy/model.onnx_adapter"},
-		{all && !isFolder && (exists || filepath.Ext(out) == ".onnx"), "--all writes several models, and -o " + out + " is one file", example},
-		{!all && isFolder, "-o " + out + " is a folder", example + ", or --all for every form"},
+		{all && !folder && (exists || filepath.Ext(out) == ".onnx"), "--all writes several models, and -o " + out + " is one file", example},
+		{!all && folder, "-o " + out + " is a folder", example + ", or --all for every form"},
 	} {
 		if wrong.is {
 			return nil, hintedError{usagef("export: %s", wrong.why), wrong.hint}
@@ -103,4 +103,10 @@ func exportTargets(c *cli.Context) ([]*target, error) {
 		targets = append(targets, newTarget(c, f, filepath.Join(out, f.file())))
 	}
 	return targets, nil
+}
+
+// isFolder reports whether path is a folder, or says by its end that it is to be one.
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir() || strings.HasSuffix(path, string(filepath.Separator))
 }

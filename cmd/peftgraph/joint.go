@@ -36,6 +36,9 @@ func oneOrJoint(what string, one func(*cli.Context, *console, string) error, sev
 		if c.IsSet("adapter") {
 			return several(c, newConsole(c))
 		}
+		if c.NArg() > 1 {
+			return hintedError{usagef("%s: want one %s, got %d arguments", c.Command.Name, what, c.NArg()), "--adapter a=RUN/ --adapter b=RUN/ for several on one base"}
+		}
 		return withPath(what, one)(c)
 	}
 }

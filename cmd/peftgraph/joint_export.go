@@ -163,7 +163,7 @@ func (r exportedJoint) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%s: %d tasks on one base (%s), %s bytes%s\n", r.Output, len(names), strings.Join(names, ", "), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
 	for _, t := range r.Tasks {
-		fmt.Fprintf(w, "rows with %s %d → output %q, %d values; against the trained model on %d texts, in mixed batches: max |Δlogit| %.2g%s\n",
+		fmt.Fprintf(w, "rows with %s %d → output %q [rows, %d]; against the trained model on %d texts, in mixed batches: max |Δlogit| %.2g%s\n",
 			r.TaskInput, t.ID, t.Output, t.Outputs(), t.Examples, t.Difference.MaxAbs, t.Difference.flips())
 	}
 	fmt.Fprintln(w, r.Crosscheck)

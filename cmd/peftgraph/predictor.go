@@ -61,7 +61,7 @@ func trainedRun(c *cli.Context, path string) (*train.Run, *graph.Graph, error) {
 		return nil, nil, err
 	}
 	if plan == nil || plan.Task.Type == "" {
-		return nil, nil, fmt.Errorf("%s: neither a run folder nor a model that was injected with a head", path)
+		return nil, nil, hintedError{fmt.Errorf("%s: neither a run folder nor a model that was injected with a head", path), "the folder that train wrote to"}
 	}
 	const maxLength = 128
 	return &train.Run{Dir: filepath.Dir(path), Plan: plan, MaxLength: maxLength}, g, nil

@@ -67,6 +67,9 @@ func settingsFrom(c *cli.Context) train.Settings {
 }
 
 func runTrain(c *cli.Context, o *console) error {
+	if out := c.String("export"); c.IsSet("export") && (out == "" || isFolder(out)) {
+		return hintedError{usagef("train: --export %s: want a file", shellQuoted(out)), "--export deploy/model.onnx"}
+	}
 	prepare := newJob
 	if c.Bool("resume") {
 		prepare = resumedJob
@@ -89,7 +92,10 @@ func exportAfter(c *cli.Context, dir string) error {
 			args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
 		}
 	}
-	return c.App.RunContext(c.Context, append(args, "--", dir))
+	if err := c.App.RunContext(c.Context, append(args, "--", dir)); err != nil {
+		return fmt.Errorf("%s is trained, but not exported: %w", dir, err)
+	}
+	return nil
 }
 
 // start builds the graphs, trains, and keeps the run folder up to date.
