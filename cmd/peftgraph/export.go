@@ -90,6 +90,7 @@ func exportTargets(c *cli.Context) ([]*target, error) {
 		{adapter != "" && filepath.Ext(adapter) != ".onnx_adapter", "--onnx-adapter " + adapter + ": the name of an onnxruntime adapter ends in .onnx_adapter", "--onnx-adapter deploy/model.onnx_adapter"},
 		{all && !folder && (exists || filepath.Ext(out) == ".onnx"), "--all writes several models, and -o " + out + " is one file", example},
 		{!all && folder, "-o " + out + " is a folder", example + ", or --all for every form"},
+		{!all && filepath.Ext(out) != ".onnx", "-o " + out + ": the name of a model ends in .onnx", example},
 	} {
 		if wrong.is {
 			return nil, hintedError{usagef("export: %s", wrong.why), wrong.hint}

@@ -161,7 +161,7 @@ func (r exportedJoint) print(w io.Writer) {
 	for _, t := range r.Tasks {
 		names = append(names, t.Name)
 	}
-	fmt.Fprintf(w, "%s: %d tasks on one base (%s), %s bytes%s\n", r.Output, len(names), strings.Join(names, ", "), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
+	fmt.Fprintf(w, "%s: tasks %s on one base, %s bytes%s\n", r.Output, strings.Join(names, ", "), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
 	for _, t := range r.Tasks {
 		fmt.Fprintf(w, "rows with %s %d → output %q [rows, %d]; against the trained model on %d texts, in mixed batches: max |Δlogit| %.2g%s\n",
 			r.TaskInput, t.ID, t.Output, t.Outputs(), t.Examples, t.Difference.MaxAbs, t.Difference.flips())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -67,8 +68,8 @@ func settingsFrom(c *cli.Context) train.Settings {
 }
 
 func runTrain(c *cli.Context, o *console) error {
-	if out := c.String("export"); c.IsSet("export") && (out == "" || isFolder(out)) {
-		return hintedError{usagef("train: --export %s: want a file", shellQuoted(out)), "--export deploy/model.onnx"}
+	if out := c.String("export"); c.IsSet("export") && (filepath.Ext(out) != ".onnx" || isFolder(out)) {
+		return hintedError{usagef("train: --export %s: want a file that ends in .onnx", shellQuoted(out)), "--export deploy/model.onnx"}
 	}
 	prepare := newJob
 	if c.Bool("resume") {
