@@ -24,7 +24,7 @@ func (l *loadedRun) proofData(c *cli.Context, o *console) (*data.Dataset, error)
 	}
 	if path == "" {
 		o.note("neither the run's data nor --data is there: proving on random tokens")
-		return madeUp(l.run.Plan.Encoder.Vocab, l.run.MaxLength), nil
+		return madeUp(l.run.Plan.Encoder.Vocab, l.reader.maxLength), nil
 	}
 	opt.NoLabel, opt.LabelColumn = true, ""
 	set, err := data.Read(path, opt)
@@ -34,7 +34,7 @@ func (l *loadedRun) proofData(c *cli.Context, o *console) (*data.Dataset, error)
 	if n := c.Int("examples"); n > 0 && n < len(set.Examples) {
 		set.Examples = set.Examples[:n]
 	}
-	return data.NewDataset(l.reader.tokenizer, set.Examples, l.run.MaxLength), nil
+	return data.NewDataset(l.reader.tokenizer, set.Examples, l.reader.maxLength), nil
 }
 
 // prove reads the written files back, runs them beside the trained model, and has onnx-go read them too.
@@ -46,7 +46,7 @@ func (x *export) prove(c *cli.Context, o *console, d *data.Dataset) (*exportedAl
 	written := make([]side, len(x.targets))
 	for i, t := range x.targets {
 		var done func()
-		if written[i], done, err = e.side(c.Context, t.staged.Path); err != nil {
+		if written[i], done, err = e.side(c.Context, t.path, t.staged.Path); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.path, err)
 		}
 		defer done()

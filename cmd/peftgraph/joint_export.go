@@ -108,7 +108,7 @@ func (j *joint) prove(c *cli.Context, o *console, t *target, sets []*data.Datase
 	if err != nil {
 		return err
 	}
-	written, done, err := e.side(c.Context, t.staged.Path)
+	written, done, err := e.side(c.Context, t.path, t.staged.Path)
 	if err != nil {
 		return err
 	}

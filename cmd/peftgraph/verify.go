@@ -47,12 +47,12 @@ func runVerify(c *cli.Context, o *console, a, b string) error {
 	if err != nil {
 		return err
 	}
-	x, closeX, err := e.side(c.Context, a)
+	x, closeX, err := e.side(c.Context, a, a)
 	if err != nil {
 		return err
 	}
 	defer closeX()
-	y, closeY, err := e.side(c.Context, b)
+	y, closeY, err := e.side(c.Context, b, b)
 	if err != nil {
 		return err
 	}
@@ -92,18 +92,19 @@ func (v verified) print(w io.Writer) {
 	}
 }
 
-// side loads a model from its file, as a user's program would, and with the settings that such a program gets.
-func (e *engine) side(ctx context.Context, path string) (side, func(), error) {
+// side loads a model from its file, as a user's program would, and with the settings that such a program gets. name is what
+// errors call it.
+func (e *engine) side(ctx context.Context, name, path string) (side, func(), error) {
 	g, err := onnxfile.Load(path)
 	if err != nil {
 		return side{}, nil, err
 	}
 	info, err := models.Describe(g)
 	if err != nil {
-		return side{}, nil, fmt.Errorf("%s: %w", path, err)
+		return side{}, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	opt := runtime.Stock()
-	opt.Provider, opt.Threads = e.provider, e.threads
+	opt.Name, opt.Provider, opt.Threads = name, e.provider, e.threads
 	// Models that take turns would otherwise lose their cores to the last one's threads, which look for work a while yet.
 	opt.Config = map[string]string{"session.force_spinning_stop": "1"}
 	s, err := e.NewSessionFromFile(ctx, path, opt)
