@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -24,7 +25,7 @@ type JointPredictor struct {
 func (p *JointPredictor) Predict(ctx context.Context, d *data.Dataset, tasks []int, batchSize int, progress func(done, total int)) ([][]float32, error) {
 	out := make([][]float32, len(d.Encodings))
 	done := 0
-	for _, indices := range data.EvalOrder(d.Lengths(), batchSize) {
+	for _, indices := range p.batches(d, tasks, batchSize) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -36,6 +37,26 @@ func (p *JointPredictor) Predict(ctx context.Context, d *data.Dataset, tasks []i
 		}
 	}
 	return out, nil
+}
+
+// batches orders the examples as [data.EvalOrder] does. A batch whose longest text another of its tasks has no positions for
+// is parted into one for each task.
+func (p *JointPredictor) batches(d *data.Dataset, tasks []int, batchSize int) (out [][]int) {
+	lengths := d.Lengths()
+	for _, indices := range data.EvalOrder(lengths, batchSize) {
+		rows := make([][]int, len(p.Tasks))
+		longest, positions := 0, math.MaxInt
+		for _, i := range indices {
+			k := tasks[i]
+			rows[k] = append(rows[k], i)
+			longest, positions = max(longest, lengths[i]), min(positions, p.Tasks[k].Positions)
+		}
+		if longest <= positions {
+			rows = [][]int{indices}
+		}
+		out = append(out, rows...)
+	}
+	return slices.DeleteFunc(out, func(indices []int) bool { return len(indices) == 0 })
 }
 
 // batch runs one batch and files its rows' logits in out. Only the outputs of tasks that have rows are asked for.

@@ -132,7 +132,7 @@ func (in inspection) print(w io.Writer) {
 		return
 	}
 	for i, t := range in.Tasks {
-		row("task", "%s %d is %s: %s", multitask.TaskInput, i, t.Name, taskText(t.Task))
+		row("task", "%s %d is %s: %s; batches of up to %d tokens", multitask.TaskInput, i, t.Name, taskText(t.Task), t.Positions)
 	}
 	if in.Tasks != nil {
 		return

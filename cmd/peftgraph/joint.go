@@ -11,6 +11,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 )
@@ -20,6 +21,7 @@ type joint struct {
 	runs      []*train.Run
 	parts     []multitask.Part // by task, as they were joined
 	graph     *graph.Graph
+	info      models.Info // of what any batch can have
 	tasks     []multitask.Task
 	readers   []*reader
 	predictor *train.JointPredictor
@@ -72,11 +74,14 @@ func joinTrained(c *cli.Context, o *console) (*joint, error) {
 	if j.graph, err = multitask.Join(j.parts); err != nil {
 		return nil, err
 	}
-	if err := j.runs[0].Plan.Encoder.Store(j.graph); err != nil {
+	if j.tasks, err = multitask.ReadTasks(j.graph); err != nil {
 		return nil, err
 	}
-	j.tasks, err = multitask.ReadTasks(j.graph)
-	return j, err
+	j.info = j.runs[0].Plan.Encoder
+	for _, t := range j.tasks {
+		j.info.Positions = min(j.info.Positions, t.Positions)
+	}
+	return j, j.info.Store(j.graph)
 }
 
 // deploy makes a trained graph one that computes logits only, with the adapter as constants.
@@ -96,7 +101,7 @@ func (j *joint) start(c *cli.Context, o *console) error {
 	if err != nil {
 		return err
 	}
-	j.predictor = &train.JointPredictor{Exec: s, Graph: j.graph, Info: j.runs[0].Plan.Encoder, Tasks: j.tasks}
+	j.predictor = &train.JointPredictor{Exec: s, Graph: j.graph, Info: j.info, Tasks: j.tasks}
 	j.close = func() { _ = s.Close() }
 	return nil
 }

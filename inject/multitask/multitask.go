@@ -37,6 +37,8 @@ type Part struct {
 type Task struct {
 	Name   string `json:"name"`
 	Output string `json:"output"` // float [rows of the task, labels], in the rows' order
+	// Positions is how many tokens a batch with rows of the task may have, padding included: virtual tokens take some.
+	Positions int `json:"positions"`
 	inject.Task
 }
 
@@ -81,7 +83,7 @@ func Join(parts []Part) (*graph.Graph, error) {
 			return nil, fmt.Errorf("multitask: task %q: %w", b.Name, err)
 		}
 		j.g.AddOutput(out)
-		tasks = append(tasks, Task{b.Name, out.Name(), b.Plan.Task})
+		tasks = append(tasks, Task{b.Name, out.Name(), b.Plan.Encoder.Positions, b.Plan.Task})
 	}
 	text, err := json.Marshal(tasks)
 	if err != nil {
