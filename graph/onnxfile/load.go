@@ -32,8 +32,9 @@ func (e *LoadError) Hint() string {
 	if errors.As(e.Err, &ext) {
 		return "put the data files that came with the model beside it; they are part of it"
 	}
-	if errors.Is(e.Err, fs.ErrNotExist) {
-		return "check the path"
+	var file *fs.PathError
+	if errors.As(e.Err, &file) {
+		return "check the path: it must be a file that can be read"
 	}
 	if errors.Is(e.Err, errNotModel) || errors.Is(e.Err, errTruncated) {
 		return "give a complete .onnx file; if this is one, download or export it again"
