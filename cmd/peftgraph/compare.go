@@ -7,9 +7,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
@@ -75,6 +77,21 @@ type side struct {
 	info     models.Info
 	outputs  []string
 	provider string // that a session from a file came to run on
+	tasks    int    // of a model for several, else 0
+}
+
+// feeds are a model's inputs for a batch, its rows dealt to the tasks where there are several.
+func (s side) feeds(b *data.Batch) (map[string]*graph.Tensor, error) {
+	feeds, err := train.TokenFeeds(s.graph, s.info, b, multitask.TaskInput)
+	if err != nil || s.tasks == 0 {
+		return feeds, err
+	}
+	ids := make([]int64, b.Size)
+	for row := range ids {
+		ids[row] = int64(row % s.tasks)
+	}
+	feeds[multitask.TaskInput] = graph.TensorOf(nil, ids)
+	return feeds, nil
 }
 
 // compare runs the models on every batch and compares each with each behind it: of three, the first with the second, the
@@ -112,7 +129,7 @@ func compare(ctx context.Context, o *console, d *data.Dataset, batch int, sides 
 func compareBatch(ctx context.Context, out []comparison, b *data.Batch, names []string, sides []side) error {
 	results := make([][]*graph.Tensor, len(sides))
 	for i, s := range sides {
-		feeds, err := train.TokenFeeds(s.graph, s.info, b)
+		feeds, err := s.feeds(b)
 		if err != nil {
 			return err
 		}
@@ -152,7 +169,7 @@ func (o *outputDelta) add(x, y *graph.Tensor) error {
 			o.MaxAbs = d
 		}
 	}
-	if o.Name == inject.LogitsName && len(x.Dims) == 2 && x.Dims[1] > 1 {
+	if isLogits := o.Name == inject.LogitsName || strings.HasPrefix(o.Name, multitask.OutputPrefix); isLogits && len(x.Dims) == 2 && x.Dims[1] > 1 {
 		o.Flips = max(o.Flips, 0)
 		n := int(x.Dims[1])
 		for i := 0; i+n <= len(p); i += n {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 )
 
@@ -59,7 +58,7 @@ func timings(ctx context.Context, bar *bar, d *data.Dataset, size int, sides []s
 	feeds := make([]map[string]*graph.Tensor, len(sides))
 	for i, s := range sides {
 		var err error
-		if feeds[i], err = train.TokenFeeds(s.graph, s.info, b); err != nil {
+		if feeds[i], err = s.feeds(b); err != nil {
 			return nil, err
 		}
 	}

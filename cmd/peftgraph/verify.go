@@ -11,6 +11,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/crosscheck"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/runtime"
 	"github.com/peftgraph/peftgraph/train"
@@ -103,6 +104,10 @@ func (e *engine) side(ctx context.Context, name, path string) (side, func(), err
 	if err != nil {
 		return side{}, nil, fmt.Errorf("%s: %w", name, err)
 	}
+	tasks, err := multitask.ReadTasks(g)
+	if err != nil {
+		return side{}, nil, fmt.Errorf("%s: %w", name, err)
+	}
 	opt := runtime.Stock()
 	opt.Name, opt.Provider, opt.Threads = name, e.provider, e.threads
 	// Models that take turns would otherwise lose their cores to the last one's threads, which look for work a while yet.
@@ -111,7 +116,7 @@ func (e *engine) side(ctx context.Context, name, path string) (side, func(), err
 	if err != nil {
 		return side{}, nil, err
 	}
-	out := side{exec: s, graph: g, info: info, provider: s.Provider()}
+	out := side{exec: s, graph: g, info: info, provider: s.Provider(), tasks: len(tasks)}
 	for _, v := range g.Outputs() {
 		out.outputs = append(out.outputs, v.Name())
 	}

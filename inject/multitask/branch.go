@@ -42,7 +42,7 @@ func (b *branch) emit() (*graph.Value, error) {
 	}
 	b.body.AddOutput(logits)
 
-	n, err := b.j.g.AddNode(graph.NodeSpec{Name: b.scope + "If", Op: "If", Inputs: []*graph.Value{some}, Outputs: []string{"logits." + b.Name}})
+	n, err := b.j.g.AddNode(graph.NodeSpec{Name: b.scope + "If", Op: "If", Inputs: []*graph.Value{some}, Outputs: []string{OutputPrefix + b.Name}})
 	if err != nil {
 		return nil, err
 	}

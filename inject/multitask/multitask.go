@@ -26,6 +26,9 @@ const TaskInput = "task_ids"
 // MetadataKey is the metadata_props entry of a joined model that holds its tasks as JSON.
 const MetadataKey = "peftgraph.tasks"
 
+// OutputPrefix begins the name of each task's output; the task's name follows.
+const OutputPrefix = inject.LogitsName + "."
+
 // A Part is one trained adapter and its head on the base.
 type Part struct {
 	Name  string       // of the task: letters, digits, "_", "-" and "."
