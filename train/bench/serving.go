@@ -12,6 +12,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/runtime"
 	"github.com/peftgraph/peftgraph/train"
 )
 
@@ -92,6 +93,10 @@ func measureServing(ctx context.Context, j job) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Sessions that take turns would otherwise lose their cores to the last one's threads, which look for work a while yet.
+	opt := runtime.Mapped()
+	opt.Config = map[string]string{"session.force_spinning_stop": "1"}
+	m.Variant.Options = &opt
 	var parts []multitask.Part
 	for _, t := range served {
 		p, err := m.deployed(t.method, t.labels)
