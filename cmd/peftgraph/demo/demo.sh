@@ -37,9 +37,8 @@ run eval --data "$data/test.tsv" "$out/run"
 run predict --text "the parcel never came, where is it?" --text "you charged my card twice" "$out/run"
 
 say "7. Deployable models, each proven against the trained one"
-run export --merge "$out/run" --data "$data/test.tsv" -o "$out/deploy/model.onnx"
-run export "$out/run" --data "$data/test.tsv" -o "$out/deploy/model.unmerged.onnx"
-run verify --data "$data/test.tsv" --tokenizer "$out/run" "$out/deploy/model.onnx" "$out/deploy/model.unmerged.onnx"
+run export --all "$out/run" --data "$data/test.tsv" -o "$out/deploy"
+run verify --data "$data/test.tsv" --tokenizer "$out/run" "$out/deploy/merged.onnx" "$out/deploy/unmerged.onnx"
 
 say "Sizes"
-ls -l "$out/run/adapter_model.safetensors" "$out/deploy/model.onnx" "$out/model/model.lora.onnx" | awk '{ print $5 " bytes  " $NF }'
+ls -l "$out/run/adapter_model.safetensors" "$out/deploy/merged.onnx" "$out/model/model.lora.onnx" | awk '{ print $5 " bytes  " $NF }'
