@@ -87,8 +87,8 @@ func joinTrained(c *cli.Context, o *console) (*joint, error) {
 // deploy makes a trained graph one that computes logits only, with the adapter as constants.
 func deploy(g *graph.Graph, p *inject.Plan) error {
 	g.SetOutputs(g.Value(p.Logits))
-	inject.Deploy(g)
-	return inject.Fold(g)
+	_, err := constant.change(g, p)
+	return err
 }
 
 // start gives the joined graph to onnxruntime.
