@@ -58,7 +58,28 @@ func (p *Predictor) batch(ctx context.Context, b *data.Batch) ([]float32, error)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	return float32s(res[0])
+	return answers(res[0], p.Plan.Logits)
+}
+
+// A NotFiniteError says that a model's answer is no number.
+type NotFiniteError struct{ Output string }
+
+func (e *NotFiniteError) Error() string {
+	return fmt.Sprintf("train: output %q is not a finite number", e.Output)
+}
+
+// Hint says what to try.
+func (e *NotFiniteError) Hint() string {
+	return "the adapter has diverged or doesn't fit the base: train again with a lower --lr"
+}
+
+// answers reads what a model computed, and refuses what is no number.
+func answers(t *graph.Tensor, output string) ([]float32, error) {
+	out, err := float32s(t)
+	if err == nil && !allFinite(out) {
+		err = &NotFiniteError{output}
+	}
+	return out, err
 }
 
 // float32s reads a tensor of either floating type: the reference evaluator computes in float64.

@@ -84,7 +84,7 @@ func (p *JointPredictor) batch(ctx context.Context, b *data.Batch, tasks []int, 
 		return err
 	}
 	for n, k := range present {
-		logits, err := float32s(res[n])
+		logits, err := answers(res[n], p.Tasks[k].Output)
 		if err != nil {
 			return err
 		}

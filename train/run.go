@@ -1,6 +1,9 @@
 package train
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,8 +43,11 @@ type Run struct {
 	Settings  Settings     `json:"settings"`
 	Plan      *inject.Plan `json:"plan"`
 	// TrainFile and EvalFile are what the run was trained and judged on, absolute.
-	TrainFile string             `json:"train_file"`
-	EvalFile  string             `json:"eval_file,omitempty"`
+	TrainFile string `json:"train_file"`
+	EvalFile  string `json:"eval_file,omitempty"`
+	// Digests are the SHA-256 of those files and of the tokenizer's, in hex, by what the file is to the run. Runs of older
+	// versions have none.
+	Digests   map[string]string  `json:"digests,omitempty"`
 	BestEpoch int                `json:"best_epoch,omitempty"`
 	Best      map[string]float64 `json:"best,omitempty"`
 	Finished  bool               `json:"finished"`
@@ -77,10 +83,92 @@ func (r *Run) Create(tokenizer string) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	r.Tokenizer = filepath.Base(tokenizer)
+	r.digest(tokenizerRole, sha256.Sum256(text))
 	if err := atomicfile.WriteBytes(r.TokenizerPath(), text); err != nil {
 		return err
 	}
 	return r.Write()
+}
+
+// What the files with a digest are to a run.
+const (
+	trainRole     = "training data"
+	evalRole      = "evaluation data"
+	tokenizerRole = "tokenizer"
+)
+
+func (r *Run) digest(role string, sum [sha256.Size]byte) {
+	if r.Digests == nil {
+		r.Digests = map[string]string{}
+	}
+	r.Digests[role] = hex.EncodeToString(sum[:])
+}
+
+// SetData remembers the files of a run that is trained on one and judged on the other, which may be "", and what is in them.
+func (r *Run) SetData(train, eval string) error {
+	for _, f := range []struct {
+		role, path string
+		to         *string
+	}{{trainRole, train, &r.TrainFile}, {evalRole, eval, &r.EvalFile}} {
+		if f.path == "" {
+			continue
+		}
+		sum, err := fileSum(f.path)
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		r.digest(f.role, sum)
+		if *f.to, err = filepath.Abs(f.path); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	return nil
+}
+
+// CheckData compares the run's data files with what they were at its start: a run that goes on with others is another run.
+func (r *Run) CheckData() error {
+	return cmp.Or(r.check(trainRole, r.TrainFile), r.check(evalRole, r.EvalFile))
+}
+
+// CheckTokenizer does the same for the tokenizer's file in the folder.
+func (r *Run) CheckTokenizer() error { return r.check(tokenizerRole, r.TokenizerPath()) }
+
+func (r *Run) check(role, path string) error {
+	want, known := r.Digests[role]
+	if !known {
+		return nil
+	}
+	sum, err := fileSum(path)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if hex.EncodeToString(sum[:]) != want {
+		return &ChangedFileError{path, role, r.Dir}
+	}
+	return nil
+}
+
+func fileSum(path string) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return [sha256.Size]byte(h.Sum(nil)), err
+}
+
+// ChangedFileError says that a file isn't what it was when the run began.
+type ChangedFileError struct{ Path, Role, Run string }
+
+func (e *ChangedFileError) Error() string {
+	return fmt.Sprintf("train: %s is not what it was when %s began: it is the run's %s", e.Path, e.Run, e.Role)
+}
+
+// Hint says what to try.
+func (e *ChangedFileError) Hint() string {
+	return "put the file back as it was, or start another run with it"
 }
 
 // RunExistsError says that a folder holds a run already.

@@ -116,7 +116,7 @@ func (e *InterruptedError) Error() string {
 	return fmt.Sprintf("train: interrupted in epoch %d after step %d of %d", e.Epoch, e.Step, e.Steps)
 }
 
-// DivergedError says that the loss or a gradient is no longer a finite number.
+// DivergedError says that the loss, a gradient or a parameter is no longer a finite number.
 type DivergedError struct {
 	Step int
 	What string
@@ -265,6 +265,9 @@ func (t *Trainer) step(ctx context.Context, group [][]int) error {
 		return err
 	}
 	t.opt.Step(t.state.Params, grads, lr, t.decay)
+	if !allFinite(t.state.Params) {
+		return &DivergedError{t.state.Steps + 1, "largest updated parameter"}
+	}
 	t.state.Steps++
 	t.state.Batch += len(group)
 	t.state.LossSum += loss * float64(examples)
@@ -281,6 +284,16 @@ func finite(step int, loss, norm float64) error {
 		return &DivergedError{step, "gradient"}
 	}
 	return nil
+}
+
+// allFinite reports whether no element is NaN or infinite: x−x is 0 for all others.
+func allFinite(xs []float32) bool {
+	for _, x := range xs {
+		if x-x != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // gradient runs the training graph on one batch. The gradient is the caller's to change.
@@ -326,7 +339,17 @@ func (s *StepGraph) Feeds(b *data.Batch, params []float32, weight float64, seed,
 // judge evaluates the present parameters and keeps them if they are the best so far.
 func (t *Trainer) judge(ctx context.Context) (best bool, scores map[string]float64, err error) {
 	best = true
-	if t.Eval != nil {
+	if t.Eval == nil {
+		// Nothing else would notice that the last step of all diverged.
+		b := t.Train.Batch(data.EvalOrder(t.Train.Lengths(), t.BatchSize)[0])
+		loss, _, err := t.gradient(ctx, b, 1/float64(b.Size), uint64(t.state.Epoch))
+		if err != nil {
+			return false, nil, err
+		}
+		if err := finite(t.state.Steps, loss, 0); err != nil {
+			return false, nil, err
+		}
+	} else {
 		t.Forward.Params = t.state.Params
 		p, err := t.Forward.Predict(ctx, t.Eval, t.EvalBatch, func(done, total int) {
 			t.report(Event{Kind: "eval", Done: done, Total: total})

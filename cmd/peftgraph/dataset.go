@@ -52,6 +52,14 @@ func newReader(o *console, path string, maxLength int, info models.Info) (*reade
 	return &reader{o, t, min(maxLength, info.Positions)}, nil
 }
 
+// runReader is the reader of a run's own tokenizer.
+func runReader(o *console, run *train.Run) (*reader, error) {
+	if err := run.CheckTokenizer(); err != nil {
+		return nil, err
+	}
+	return newReader(o, run.TokenizerPath(), run.MaxLength, run.Plan.Encoder)
+}
+
 // dataset encodes a set and attaches its labels for the task.
 func (r *reader) dataset(set *data.Set, task inject.Task) (*data.Dataset, error) {
 	d := data.NewDataset(r.tokenizer, set.Examples, r.maxLength)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -65,18 +64,11 @@ func newJob(c *cli.Context, o *console) (*job, error) {
 	}
 	j.run.Plan, j.run.Settings, j.run.MaxLength = plan, settings, r.maxLength
 	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header}
-	if err := errors.Join(absolute(c.String("data"), &j.run.TrainFile), absolute(c.String("eval"), &j.run.EvalFile)); err != nil {
+	if err := j.run.SetData(c.String("data"), c.String("eval")); err != nil {
 		return nil, err
 	}
 	j.create = func() error { return j.run.Create(r.tokenizer.Path()) }
 	return j, j.run.SetModel(path)
-}
-
-func absolute(path string, to *string) (err error) {
-	if path != "" {
-		*to, err = filepath.Abs(path)
-	}
-	return err
 }
 
 // model loads the model, injecting first when it isn't injected yet.
@@ -165,7 +157,10 @@ func resumedJob(c *cli.Context, o *console) (*job, error) {
 
 // reread reads the run's data as they were read at its start.
 func (j *job) reread(o *console) error {
-	r, err := newReader(o, j.run.TokenizerPath(), j.run.MaxLength, j.run.Plan.Encoder)
+	if err := j.run.CheckData(); err != nil {
+		return err
+	}
+	r, err := runReader(o, j.run)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func joinTrained(c *cli.Context, o *console) (*joint, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := newReader(o, run.TokenizerPath(), run.MaxLength, run.Plan.Encoder)
+		r, err := runReader(o, run)
 		if err != nil {
 			return nil, err
 		}

@@ -40,7 +40,7 @@ func runScripts(t *testing.T, dir, library string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "fails": cmdFails, "json": cmdJSON, "interrupt": cmdInterrupt, "cut": cmdCut, "edit": cmdEdit,
 			"samebase": cmdSameBase, "poison": cmdPoison, "zero": cmdZero, "spoil": cmdSpoil,
-			"widen": cmdWiden, "sizes": cmdSizes,
+			"widen": cmdWiden, "sizes": cmdSizes, "retrain": cmdRetrain,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {

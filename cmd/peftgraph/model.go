@@ -139,6 +139,9 @@ func openEngine(ctx context.Context, c *cli.Context, o *console) (*engine, error
 // session gives a graph to onnxruntime. Weights that lie in files stay there, mapped: g is described by a few hundred
 // kilobytes that refer to them.
 func (e *engine) session(ctx context.Context, name string, g *graph.Graph) (*runtime.Session, error) {
+	if err := onnxfile.InPlace(g); err != nil {
+		return nil, err
+	}
 	dir := weightsDir(g)
 	model, err := onnxfile.Marshal(g, onnxfile.Options{Weights: onnxfile.Reference, Dir: dir, InlineOutside: true})
 	if err != nil {

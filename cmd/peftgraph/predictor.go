@@ -29,7 +29,7 @@ func openTrained(c *cli.Context, o *console, path string) (*loadedRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(o, run.TokenizerPath(), run.MaxLength, run.Plan.Encoder)
+	r, err := runReader(o, run)
 	if err != nil {
 		return nil, err
 	}

@@ -148,8 +148,12 @@ func (j *job) stepsTaken() int {
 	return j.resumed.Steps
 }
 
-// save keeps the best adapter first and then the checkpoint that counts on it.
+// save keeps the best adapter first and then the checkpoint that counts on it. What was trained on weights that changed under
+// the training is not kept.
 func (j *job) save(s train.State) error {
+	if err := onnxfile.Unchanged(j.graph); err != nil {
+		return hintedError{err, "put the model back as it was, then peftgraph train --resume " + shellQuoted(j.run.Dir)}
+	}
 	if s.BestEpoch > 0 && s.BestEpoch != j.run.BestEpoch {
 		if err := j.run.SaveAdapter(s, j.graph); err != nil {
 			return err

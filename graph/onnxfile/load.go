@@ -28,6 +28,10 @@ func (e *LoadError) Unwrap() error { return e.Err }
 
 // Hint says what to try.
 func (e *LoadError) Hint() string {
+	var replaced *ReplacedError
+	if errors.As(e.Err, &replaced) {
+		return replaced.Hint()
+	}
 	var ext *externalError
 	if errors.As(e.Err, &ext) {
 		return "put the data files that came with the model beside it; they are part of it"
@@ -53,6 +57,9 @@ func Load(path string) (*graph.Graph, error) {
 		return nil, &LoadError{path, err}
 	}
 	g, err := decode(span{data: src.data}, &decoder{src: src, dir: filepath.Dir(src.path)})
+	if err == nil {
+		err = checkStamp(g, src)
+	}
 	if err != nil {
 		return nil, &LoadError{path, err}
 	}

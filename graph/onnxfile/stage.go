@@ -61,9 +61,12 @@ func (s *Staged) write(g *graph.Graph, opt Options) error {
 	if err := files.ready(abs); err != nil {
 		return err
 	}
+	where := opt.placer()
+	if g, err = stamped(g, where); err != nil {
+		return err
+	}
 	var b *body
 	if opt.Weights != ExternalData {
-		where := opt.placer()
 		if b, err = encode(g, opt, where); err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 package onnxfile
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,4 +69,49 @@ func TestFolderInThePlace(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	wantFiles(t, filepath.Dir(path), "model.onnx", "out.onnx")
+}
+
+// A model that refers to another's weights knows them again, whatever the file that holds them is called and weighs.
+func TestReplacedWeights(t *testing.T) {
+	base := stored(t, everything())
+	out := filepath.Join(filepath.Dir(base), "out.onnx")
+	if err := Save(mustLoad(t, base), out, Options{Weights: Reference}); err != nil {
+		t.Fatal(err)
+	}
+	g := mustLoad(t, out)
+	if err := InPlace(g); err != nil {
+		t.Error(err)
+	}
+	right := readFile(t, base)
+	wrong := bytes.Clone(right)
+	at := bytes.Index(right, weights("w", 1).RawData)
+	wrong[at+2000] ^= 1
+	if err := os.Rename(base, base+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(base, wrong, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var replaced *ReplacedError
+	_, err := Load(out)
+	if !errors.As(err, &replaced) || replaced.Tensor != "w" || filepath.Base(replaced.File) != "model.onnx" {
+		t.Errorf("one bit of the weights: %v", err)
+	}
+	var load *LoadError
+	if !errors.As(err, &load) || !strings.Contains(load.Hint(), "original") {
+		t.Errorf("the hint of %v", err)
+	}
+	if err := InPlace(g); err == nil || !strings.Contains(err.Error(), "replaced") {
+		t.Errorf("another file under the name: %v", err)
+	}
+	if err := Unchanged(g); err != nil {
+		t.Errorf("the file that is open is as it was: %v", err)
+	}
+	whole := filepath.Join(filepath.Dir(base), "whole.onnx")
+	if err := Save(g, whole, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, stamped := mustLoad(t, whole).Meta(stampKey); stamped {
+		t.Error("a whole file carries digests of what lies in it")
+	}
 }
