@@ -9,12 +9,12 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // A hubFixture is a folder that AdapterHub's library wrote, with what make_adapterhub.py wrote beside it.

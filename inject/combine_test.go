@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // combination returns fresh methods, as --method a --method b would make them, that leave the outputs as they are.

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // Full fine-tuning copies no bytes before it trains, and its export has the base's parameters by the base's names, with

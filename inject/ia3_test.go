@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // Which modules are scaled, and on which side, by default and by name; what is not said is in the plan afterwards.

@@ -6,11 +6,11 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 // However a mask is applied, a prefix is seen: each way of masking the same fixture gives the same logits with the same prefix.

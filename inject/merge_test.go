@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // Trained biases go back into the base's initializers under their names; those that the exporter shared because they were

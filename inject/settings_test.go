@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
 )
 
 // wrong are values that no setting of the type takes.

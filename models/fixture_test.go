@@ -6,7 +6,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // A fixture is an exporter file with its graph.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // normHeader declares what every variant below starts from and ends in: y = LayerNorm(x + r).

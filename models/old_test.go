@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // oldForms write parts of an encoder as exporters before 2021 did. Real files of theirs are larger than this repository's

@@ -3,7 +3,7 @@ package models
 import (
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 const actHeader = `graph "act" (x float[b,s,4]) => (y float[b,s,4])

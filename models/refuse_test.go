@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // refused recognises g and checks stage, node and a part of the reason.

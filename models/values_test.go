@@ -7,7 +7,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/refeval"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // The strongest thing that can be said of a recognised encoder: computed from its parts alone, each part gives the values

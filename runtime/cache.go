@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 )
 
 const (

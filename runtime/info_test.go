@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peftgraph/peftgraph/internal/runtimetest"
 	"github.com/peftgraph/peftgraph/runtime"
-	"github.com/peftgraph/peftgraph/runtime/runtimetest"
 )
 
 func TestInfo(t *testing.T) {

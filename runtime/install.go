@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 )
 
 // DefaultVersion is the onnxruntime release that [Install] gets when asked for no other.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 )
 
 // github gets the archives of the project's own releases.

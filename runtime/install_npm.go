@@ -5,7 +5,7 @@ import (
 	"errors"
 	"os/exec"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 )
 
 // npm gets the package onnxruntime-node, which carries the official CPU libraries of all platforms, through the user's own

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 )
 
 // pip gets the wheels onnxruntime and onnxruntime-gpu through the user's own pip, and so from the index or mirror that it is

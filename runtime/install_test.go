@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
-	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
+	"github.com/peftgraph/peftgraph/internal/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch/fetchtest"
 )
 
 // unknown is a release that no pin exists for, so that its archives can be made up here.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
+	"github.com/peftgraph/peftgraph/internal/fetch/fetchtest"
 )
 
 // fakeLibrary is C for the part of onnxruntime that tells its version and providers.

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/runtimetest"
 	"github.com/peftgraph/peftgraph/runtime"
-	"github.com/peftgraph/peftgraph/runtime/runtimetest"
 )
 
 var bg = context.Background()

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 )

@@ -4,12 +4,12 @@ import (
 	"context"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models/modelstest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
+	"github.com/peftgraph/peftgraph/internal/runtimetest"
 	"github.com/peftgraph/peftgraph/runtime"
-	"github.com/peftgraph/peftgraph/runtime/runtimetest"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 )

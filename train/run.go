@@ -14,9 +14,9 @@ import (
 	"path/filepath"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 )
 
 // The files of a run folder beside the adapter's own.

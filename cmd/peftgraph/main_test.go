@@ -10,8 +10,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/peftgraph/peftgraph/internal/runtimetest"
 	"github.com/peftgraph/peftgraph/runtime"
-	"github.com/peftgraph/peftgraph/runtime/runtimetest"
 )
 
 // TestMain makes this binary the peftgraph that the scripts run: a real process with real signals, pipes and exit statuses.

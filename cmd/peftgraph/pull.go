@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 	"github.com/peftgraph/peftgraph/models/pull"
 )
 

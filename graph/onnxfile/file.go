@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/peftgraph/peftgraph/graph/mapfile"
+	"github.com/peftgraph/peftgraph/internal/mapfile"
 )
 
 // inlineBelow is the size in bytes below which a tensor is copied when it is read, and stays in the model when that is saved.

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile/internal/onnxpb"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // wantEqual fails unless the two encodings are the same message.

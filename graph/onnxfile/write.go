@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 )
 
 // copyBuffer is how much of a file is in memory at a time where the system can't copy by itself.

@@ -12,8 +12,8 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // TestOfficialOperatorTests runs the official ONNX operator tests that onnx-go carries, opsets 6 to 10. Every test whose

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // opCase is one entry of testdata/ops/ops.json; make_ops.py tells where its outputs come from.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 const linear = `graph "linear" (x float[batch,2], skip float[batch,2]) => (y float[batch,2])

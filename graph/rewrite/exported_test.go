@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // fixtures are files that real exporters wrote, with tiny random weights; beside each stand inputs and PyTorch's outputs.

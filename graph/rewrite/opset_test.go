@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // Each operator is raised from an old definition, and computes the same.

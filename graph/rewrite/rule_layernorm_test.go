@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 const normHead = `graph "t" (x double[batch,sequence,4]) => (y double[batch,sequence,4])

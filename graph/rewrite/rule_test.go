@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // sizes binds the symbolic dimensions of the graphs in tests.

@@ -3,7 +3,7 @@ package rewrite
 import (
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 func TestUntransposeWeight(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // TestOldExporters runs files of PyTorch 1.1 and 1.3 and keras2onnx, which are not part of the repository, before and after.

@@ -17,8 +17,8 @@ import (
 	"sort"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
-	"github.com/peftgraph/peftgraph/graph/mapfile"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
+	"github.com/peftgraph/peftgraph/internal/mapfile"
 )
 
 // maxHeader is the reference implementation's limit on the JSON header.

@@ -12,9 +12,9 @@ import (
 	"github.com/owulveryck/onnx-go/backend/testbackend"
 	_ "github.com/owulveryck/onnx-go/backend/testbackend/onnx" // registers the official operator tests
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/shape"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 	"gorgonia.org/tensor"
 )
 

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/shape"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // Old exporters: PyTorch 1.1 and 1.3, keras2onnx. The rank of every floating value must be known.

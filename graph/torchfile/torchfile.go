@@ -19,7 +19,7 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/mapfile"
+	"github.com/peftgraph/peftgraph/internal/mapfile"
 )
 
 // largestPickle is far more than the description of any model takes; the tensors themselves lie outside it.

@@ -15,7 +15,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
 )
 
 // input loads an adapter that PEFT wrote, onto the base that it was written for.

@@ -12,10 +12,10 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
 	"github.com/peftgraph/peftgraph/graph/torchfile"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 )
 
 // AdapterHub is the name of the folder layout of AdapterHub's `adapters` library: adapter_config.json with

@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 )
 
 // HFPEFT is the name of Hugging Face PEFT's folder layout: adapter_config.json and adapter_model.safetensors.

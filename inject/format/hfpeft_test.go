@@ -19,8 +19,8 @@ import (
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 // parity is how far logits may be from PyTorch's, which computes in float32.

@@ -11,8 +11,8 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 // Every prompt learning folder that PEFT wrote gives PEFT's outputs, with constants too, and is written again as PEFT wrote

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
-	"github.com/peftgraph/peftgraph/graph/mapfile"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
+	"github.com/peftgraph/peftgraph/internal/mapfile"
 )
 
 // ONNXAdapter is the name of onnxruntime's own adapter file: tensors that a session takes for the graph inputs of the same

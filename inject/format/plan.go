@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 )
 
 // PlanFile is what lies beside an adapter that peftgraph wrote: its [inject.Plan] as JSON, which holds what the formats of

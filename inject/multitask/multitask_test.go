@@ -11,14 +11,14 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/injecttest"
 	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 // part injects a method, moves its parameters away from their start, and deploys the result.

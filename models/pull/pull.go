@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 )
 
 // Options say where a model may come from and where it is kept. The zero value tries each source and keeps models in [CacheDir].

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/models/modelstest"
 )
 
 const commit = "0123456789abcdef0123456789abcdef01234567"

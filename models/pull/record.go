@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/internal/fetch"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/runtime/fetch"
 )
 
 const (

@@ -10,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/graph/shape"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 	"github.com/peftgraph/peftgraph/train/autodiff/gradcheck"
 )
 

@@ -8,11 +8,11 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/runtimetest"
 	"github.com/peftgraph/peftgraph/runtime"
-	"github.com/peftgraph/peftgraph/runtime/runtimetest"
 	"github.com/peftgraph/peftgraph/train/autodiff/gradcheck"
 )
 

@@ -5,8 +5,8 @@ package main
 import (
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/shape"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 func TestMatmulFlops(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph/graphtest"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 func TestRead(t *testing.T) {

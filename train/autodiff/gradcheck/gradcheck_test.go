@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // loss = Σ x²·y; dx is its gradient, off is not.

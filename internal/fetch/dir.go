@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/peftgraph/peftgraph/graph/atomicfile"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 )
 
 // PartPrefix begins the names of folders that a download is still filling.

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peftgraph/peftgraph/runtime/fetch/fetchtest"
+	"github.com/peftgraph/peftgraph/internal/fetch/fetchtest"
 )
 
 func TestMain(m *testing.M) {

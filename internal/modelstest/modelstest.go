@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/graphtest"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
 )
 
 // A Fixture is one exporter file and what make_exports.py wrote beside it from the PyTorch model.
@@ -113,7 +113,7 @@ func (a Array) Distance(t testing.TB, x *graph.Tensor) float64 {
 // Dir returns models/testdata, wherever the test runs.
 func Dir() string {
 	_, file, _, _ := goruntime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "testdata")
+	return filepath.Join(filepath.Dir(file), "..", "..", "models", "testdata")
 }
 
 // All returns every exporter file; PEFTGRAPH_EXPORTS may name a folder with more of them (make_exports.py --all --out).
