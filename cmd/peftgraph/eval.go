@@ -6,14 +6,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph"
 )
 
 func evalCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "data", Usage: "labelled text to judge on", Category: dataCategory},
-		&cli.IntFlag{Name: "eval-batch-size", Value: train.DefaultSettings().EvalBatch, Usage: "texts per batch"},
+		evalBatchFlag(),
 		modelFlag(),
 	}
 	flags = append(flags, dataFlags()...)
@@ -31,44 +30,20 @@ func runEval(c *cli.Context, o *console, dir string) error {
 	if c.String("data") == "" {
 		return usagef("eval: --data is needed")
 	}
-	l, err := openTrained(c, o, dir)
+	run, err := peftgraph.OpenRunOn(dir, c.String("model"))
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	run := l.run
-	set, err := data.Read(c.String("data"), readAs(c, run))
+	e, err := run.Evaluate(c.Context, peftgraph.EvaluateOptions{Engine: engineFrom(c, o), Data: c.String("data"), DataOptions: dataOptions(c), BatchSize: c.Int("eval-batch-size")})
 	if err != nil {
 		return err
 	}
-	d, err := l.reader.dataset(set, run.Plan.Task)
-	if err != nil {
-		return err
-	}
-	p, err := l.predict(c.Context, o, d, c.Int("eval-batch-size"))
-	if err != nil {
-		return err
-	}
-	task, err := train.NewTask(run.Plan.Task.Type)
-	if err != nil {
-		return err
-	}
-	scores := task.Evaluate(p)
 	v := struct {
 		Run      string             `json:"run"`
 		Data     string             `json:"data"`
 		Examples int                `json:"examples"`
 		Cut      int                `json:"truncated"` // texts longer than the run's --max-length
 		Metrics  map[string]float64 `json:"metrics"`
-	}{dir, c.String("data"), p.Len(), d.Truncated, scores}
-	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(scores)) })
-}
-
-// readAs is how the run's own data was read, where no flag says otherwise.
-func readAs(c *cli.Context, run *train.Run) data.Options {
-	opt := dataOptions(c)
-	if opt == (data.Options{}) && run.Data.Format != "" {
-		return columns(run)
-	}
-	return opt
+	}{dir, c.String("data"), e.Examples, e.Truncated, e.Metrics}
+	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(e.Metrics)) })
 }

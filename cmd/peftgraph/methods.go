@@ -2,16 +2,13 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/data"
 )
 
 const methodCategory = "Method"
@@ -20,7 +17,7 @@ const methodCategory = "Method"
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory, Action: rightSettings},
-		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(train.TaskNames(), "none")...)},
+		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(train.TaskNames(), peftgraph.NoTask)...)},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
 		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: "what the classifier reads: " + strings.Join(headKinds(), ", "), Category: methodCategory, Action: oneOf("head", headKinds()...)},
 		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory, Action: rightHeadDropout},
@@ -134,47 +131,12 @@ func labelsFrom(c *cli.Context) []string {
 	return parts
 }
 
-// injectInto injects what the flags ask for; labels are the classes where the task has any.
-func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.Plan, error) {
+// injectOptions are what the flags say to inject.
+func injectOptions(c *cli.Context) (peftgraph.InjectOptions, error) {
 	ms, err := methodsFrom(c)
 	if err != nil {
-		return nil, wrongUsage(c, err)
+		return peftgraph.InjectOptions{}, wrongUsage(c, err)
 	}
-	if err := startTexts(c, ms); err != nil {
-		return nil, err
-	}
-	fingerprint, err := onnxfile.Fingerprint(enc.Graph)
-	if err != nil {
-		return nil, err
-	}
-	opt := inject.Options{Head: inject.HeadKind(c.String("head")), HeadDrop: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Base: fingerprint}
-	if name := c.String("task"); name != "none" {
-		opt.Task = inject.Task{Type: name, Labels: labels}
-	}
-	return inject.Inject(enc, ms, opt)
-}
-
-// startTexts gives methods that start from a text its tokens, by --tokenizer or the one beside the model.
-func startTexts(c *cli.Context, ms []inject.Method) error {
-	for _, m := range ms {
-		s, ok := m.(inject.TextStarter)
-		if !ok || s.StartText() == "" {
-			continue
-		}
-		path := c.String("tokenizer")
-		if path == "" {
-			path = filepath.Dir(c.Args().First())
-		}
-		t, err := data.LoadTokenizer(path)
-		if err != nil {
-			return fmt.Errorf("--init-text: %w", err)
-		}
-		const longest = 512
-		var ids []int
-		for _, id := range t.Encode(s.StartText(), "", false, longest).IDs {
-			ids = append(ids, int(id))
-		}
-		s.StartFrom(ids)
-	}
-	return nil
+	return peftgraph.InjectOptions{Methods: ms, Task: c.String("task"), Labels: labelsFrom(c), Head: inject.HeadKind(c.String("head")),
+		HeadDropout: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Tokenizer: c.String("tokenizer")}, nil
 }

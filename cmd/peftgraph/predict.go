@@ -5,19 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph"
 )
 
 func predictCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "text", Usage: "a text; may be given several times (default: the lines of standard input)"},
 		&cli.StringFlag{Name: "pair", Usage: "the second text of the pair, with one --text"},
-		&cli.IntFlag{Name: "eval-batch-size", Value: train.DefaultSettings().EvalBatch, Usage: "texts per batch"},
+		evalBatchFlag(),
 		adapterFlag(),
 		&cli.StringSliceFlag{Name: "task", Usage: "with --adapter: the task of the texts; may be given several times (default: as a line of standard input says with TASK<TAB>TEXT[<TAB>PAIR], else all)"},
 		modelFlag(),
@@ -32,40 +31,64 @@ func predictCommand() *cli.Command {
 	}
 }
 
-// A prediction is one line of predict's JSON.
-type prediction struct {
-	Task        string    `json:"task,omitempty"` // where there are several
-	Text        string    `json:"text"`
-	Pair        string    `json:"pair,omitempty"`
-	Label       string    `json:"label,omitempty"`
-	Probability float64   `json:"probability,omitempty"`
-	Value       *float64  `json:"value,omitempty"` // of a regression
-	Logits      []float32 `json:"logits"`
-}
-
 func runPredict(c *cli.Context, o *console, dir string) error {
 	if c.IsSet("task") {
 		return usagef("predict: --task is for several runs, given with --adapter NAME=RUN/")
 	}
-	examples, err := texts(c)
+	requests, err := texts(c)
 	if err != nil {
 		return err
 	}
-	l, err := openTrained(c, o, dir)
+	run, err := peftgraph.OpenRunOn(dir, c.String("model"))
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	d := data.NewDataset(l.reader.tokenizer, examples, l.reader.maxLength)
-	if d.Truncated > 0 {
-		o.note("%d of %d texts are longer than %d tokens and were cut", d.Truncated, len(examples), l.reader.maxLength)
-	}
-	p, err := l.predict(c.Context, o, d, c.Int("eval-batch-size"))
+	p, err := run.Predictor(c.Context, predictorOptions(c, o))
 	if err != nil {
 		return err
 	}
-	for i, e := range examples {
-		if err := newPrediction(e, l.run.Plan.Task.Labels, p.Row(i)).write(o); err != nil {
+	return predict(c, o, p, requests)
+}
+
+// predictJoint is predict with --adapter.
+func predictJoint(c *cli.Context, o *console) error {
+	j, err := joined(c)
+	if err != nil {
+		return err
+	}
+	requests, err := taskTexts(c, j)
+	if err != nil {
+		return err
+	}
+	p, err := j.Predictor(c.Context, predictorOptions(c, o))
+	if err != nil {
+		return err
+	}
+	return predict(c, o, p, requests)
+}
+
+func predictorOptions(c *cli.Context, o *console) peftgraph.PredictorOptions {
+	return peftgraph.PredictorOptions{Engine: engineFrom(c, o), BatchSize: c.Int("eval-batch-size")}
+}
+
+// predict prints a line for each request, of JSON where that was asked for.
+func predict(c *cli.Context, o *console, p *peftgraph.Predictor, requests []peftgraph.Request) error {
+	defer p.Close()
+	predictions, err := p.PredictEach(c.Context, requests...)
+	if err != nil {
+		return err
+	}
+	o.end()
+	for _, p := range predictions {
+		line := p.Line()
+		if o.json {
+			text, err := json.Marshal(p)
+			if err != nil {
+				return err
+			}
+			line = string(text) + "\n"
+		}
+		if _, err := io.WriteString(o.out, line); err != nil {
 			return err
 		}
 	}
@@ -73,17 +96,17 @@ func runPredict(c *cli.Context, o *console, dir string) error {
 }
 
 // texts returns what --text and --pair give, else the lines of standard input.
-func texts(c *cli.Context) ([]data.Example, error) {
+func texts(c *cli.Context) ([]peftgraph.Request, error) {
 	given := c.StringSlice("text")
 	if c.IsSet("pair") {
 		if len(given) != 1 {
 			return nil, usagef("--pair: wants exactly one --text")
 		}
-		return []data.Example{{Text: given[0], Pair: c.String("pair"), HasPair: true}}, nil
+		return []peftgraph.Request{{Text: given[0], Pair: c.String("pair"), HasPair: true}}, nil
 	}
-	var out []data.Example
+	var out []peftgraph.Request
 	for _, t := range given {
-		out = append(out, data.Example{Text: t})
+		out = append(out, peftgraph.Request{Text: t})
 	}
 	if len(given) > 0 {
 		return out, nil
@@ -91,7 +114,7 @@ func texts(c *cli.Context) ([]data.Example, error) {
 	lines := bufio.NewScanner(c.App.Reader)
 	lines.Buffer(nil, 1<<24)
 	for lines.Scan() {
-		out = append(out, data.Example{Text: lines.Text()})
+		out = append(out, peftgraph.Request{Text: lines.Text()})
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("standard input: %w", err)
@@ -102,61 +125,44 @@ func texts(c *cli.Context) ([]data.Example, error) {
 	return out, nil
 }
 
-// newPrediction reads logits as a class, where there are labels, else as a value.
-func newPrediction(e data.Example, labels []string, logits []float32) prediction {
-	out := prediction{Text: e.Text, Pair: e.Pair, Logits: logits}
-	if len(labels) == 0 {
-		v := float64(logits[0])
-		out.Value = &v
-		return out
+// taskTexts returns what is asked of which task: --task names it for every text, else a line of standard input may, as in
+// TASK<TAB>TEXT or TASK<TAB>TEXT<TAB>PAIR; else all tasks get the text.
+func taskTexts(c *cli.Context, j *peftgraph.Joint) ([]peftgraph.Request, error) {
+	var names []string
+	known := map[string]bool{}
+	for _, t := range j.Tasks {
+		names, known[t.Name] = append(names, t.Name), true
 	}
-	p := softmax(logits)
-	class := largest(p)
-	out.Label, out.Probability = labels[class], p[class]
-	return out
-}
-
-// write prints one line, of JSON where that was asked for.
-func (p prediction) write(o *console) error {
-	if !o.json {
-		return p.print(o.out)
+	all := names
+	if given := c.StringSlice("task"); len(given) > 0 {
+		all = given
 	}
-	line, err := json.Marshal(p)
-	if err == nil {
-		_, err = fmt.Fprintf(o.out, "%s\n", line)
+	for _, name := range all {
+		if !known[name] {
+			return nil, usagef("task %q: the adapters given are %s", name, strings.Join(names, ", "))
+		}
 	}
-	return err
-}
-
-func (p prediction) print(w io.Writer) error {
-	text := p.Text
-	if p.Pair != "" {
-		text += " | " + p.Pair
+	requests, err := texts(c)
+	if err != nil {
+		return nil, err
 	}
-	line := fmt.Sprintf("%s\t%.4f\t%s\n", p.Label, p.Probability, text)
-	if p.Value != nil {
-		line = fmt.Sprintf("%.4f\t%s\n", *p.Value, text)
+	fromLines := len(c.StringSlice("text")) == 0 && !c.IsSet("task")
+	var out []peftgraph.Request
+	for i, r := range requests {
+		tasks := all
+		if fields := strings.Split(r.Text, "\t"); fromLines && len(fields) > 1 {
+			if !known[fields[0]] || len(fields) > 3 {
+				return nil, hinted(fmt.Errorf("standard input, line %d: want TASK<TAB>TEXT or TASK<TAB>TEXT<TAB>PAIR, with a task of --adapter; got %q", i+1, r.Text),
+					"name one task for all lines with --task")
+			}
+			tasks, r.Text = fields[:1], fields[1]
+			if len(fields) == 3 {
+				r.Pair, r.HasPair = fields[2], true
+			}
+		}
+		for _, r.Adapter = range tasks {
+			out = append(out, r)
+		}
 	}
-	if p.Task != "" {
-		line = p.Task + "\t" + line
-	}
-	_, err := io.WriteString(w, line)
-	return err
-}
-
-func softmax(x []float32) []float64 {
-	top := math.Inf(-1)
-	for _, v := range x {
-		top = max(top, float64(v))
-	}
-	out := make([]float64, len(x))
-	sum := 0.0
-	for i, v := range x {
-		out[i] = math.Exp(float64(v) - top)
-		sum += out[i]
-	}
-	for i := range out {
-		out[i] /= sum
-	}
-	return out
+	return out, nil
 }

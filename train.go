@@ -1,0 +1,403 @@
+package peftgraph
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/autodiff"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+// TrainOptions say what a run is trained on, with what, and where it is kept.
+type TrainOptions struct {
+	Engine
+	Watch
+	// InjectOptions are for a model that isn't injected yet. Where its classes aren't named, they come from the data; its
+	// Seed is that of Settings, and its Tokenizer the one for all texts.
+	InjectOptions
+	Output      string       // the run folder to make
+	Data        string       // labelled text to train on
+	Eval        string       // labelled text that decides which epoch was best; "" takes the last
+	DataOptions data.Options // how both are read
+	MaxLength   int          // tokens after which a text is cut; 0 is [DefaultMaxLength]
+	Settings    train.Settings
+	FusedMatMul bool // let the gradient graph use com.microsoft.FusedMatMul
+}
+
+// ResumeOptions say how a run goes on.
+type ResumeOptions struct {
+	Engine
+	Watch
+	Model string // the model it was trained on, where it was moved
+}
+
+// Watch is what a caller hears and sees of training.
+type Watch struct {
+	Begin     func(Begun)       // where set, is told what the work will be
+	Report    func(train.Event) // where set, is told of each step, evaluation and epoch
+	DumpGraph string            // where set, the training graph is also written to this file
+}
+
+// Begun says before a training begins what it will be.
+type Begun struct {
+	Plan         *inject.Plan
+	Settings     train.Settings
+	Examples     int
+	Tokens       int // of all examples
+	Longest      int // tokens of the longest example
+	EvalExamples int // 0 where there is nothing to judge on
+	Steps        int // of the whole run
+	After        int // the steps that a resumed run has taken already
+	// Memory is what a step is expected to need, nil where that can't be told.
+	Memory *train.Memory
+}
+
+// Training is what came of a training.
+type Training struct {
+	Steps     int
+	Examples  int
+	Truncated int           // examples longer than the run's MaxLength
+	Memory    *train.Memory // what a step was expected to need; nil where that can't be told
+	PerStep   float64       // mean seconds a step, without the first, in which onnxruntime sets itself up; 0 is unknown
+}
+
+// A job is a run that is ready to go.
+type job struct {
+	Engine
+	Watch
+	run      *train.Run
+	create   func() error // makes the run's folder; nil for a run that has one
+	graph    *graph.Graph // injected
+	reader   *reader
+	train    *data.Dataset
+	eval     *data.Dataset
+	resumed  *train.State
+	autodiff autodiff.Options
+	memory   *train.Memory
+	log      io.Writer
+	logErr   error     // the first of writing the metrics
+	seconds  []float64 // of each step
+}
+
+// Train trains an injected model, or injects the methods of opt into a base and trains at once. Bad input leaves nothing
+// behind. When ctx ends, the running step is finished and saved, and the error is a [*train.InterruptedError]: [Resume] goes on
+// from there to the bit.
+func (m *Model) Train(ctx context.Context, opt TrainOptions) (*Run, error) {
+	j, err := m.job(opt)
+	if err != nil {
+		return nil, err
+	}
+	return j.start(ctx)
+}
+
+// Resume goes on with a run that was interrupted, on the same data with the same settings.
+func Resume(ctx context.Context, dir string, opt ResumeOptions) (*Run, error) {
+	j, err := resumed(dir, opt)
+	if err != nil {
+		return nil, err
+	}
+	r, err := j.start(ctx)
+	if r != nil {
+		r.model = opt.Model
+	}
+	return r, err
+}
+
+// job reads everything and writes nothing.
+func (m *Model) job(opt TrainOptions) (*job, error) {
+	if opt.Settings == (train.Settings{}) {
+		opt.Settings = train.DefaultSettings()
+		opt.Settings.Seed = cmp.Or(opt.Seed, opt.Settings.Seed)
+	}
+	opt.Seed = opt.Settings.Seed
+	if err := opt.Settings.Validate(); err != nil {
+		return nil, &SettingError{"", err.Error()}
+	}
+	for _, need := range []struct{ name, value string }{{"Data", opt.Data}, {"Output", opt.Output}} {
+		if need.value == "" {
+			return nil, settingf(need.name, "it is needed")
+		}
+	}
+	j := &job{Engine: opt.Engine, Watch: opt.Watch, autodiff: autodiff.Options{FusedMatMul: opt.FusedMatMul}}
+	var err error
+	if j.run, err = train.NewRun(opt.Output); err != nil {
+		return nil, err
+	}
+	set, err := data.Read(opt.Data, opt.DataOptions)
+	if err != nil {
+		return nil, err
+	}
+	if m, err = m.trainable(opt.InjectOptions, set); err != nil {
+		return nil, err
+	}
+	j.graph, j.run.Plan, j.run.Settings = m.Graph, m.Plan, opt.Settings
+	if j.reader, err = newReader(m.tokenizer(opt.Tokenizer), opt.MaxLength, m.Info); err != nil {
+		return nil, err
+	}
+	if err := j.read(set, opt); err != nil {
+		return nil, err
+	}
+	j.create = func() error { return j.run.Create(j.reader.tokenizer.Path()) }
+	return j, j.run.SetModel(m.Path)
+}
+
+// trainable is the model with something to train in it.
+func (m *Model) trainable(opt InjectOptions, set *data.Set) (*Model, error) {
+	switch {
+	case m.Plan == nil && len(opt.Methods) == 0:
+		return nil, fmt.Errorf("%s: %w", m.Path, &inject.NoPlanError{})
+	case m.Plan == nil:
+		if err := opt.labelsFrom(set); err != nil {
+			return nil, err
+		}
+		return m.Inject(opt)
+	case len(opt.Methods) > 0:
+		return nil, settingf("Method", "%s is injected already; train the original model, or give no method", m.Path)
+	case m.Plan.Task.Type == "":
+		return nil, fmt.Errorf("%s was injected without a head: inject again with a task", m.Path)
+	}
+	return m, nil
+}
+
+// read encodes the data.
+func (j *job) read(set *data.Set, opt TrainOptions) (err error) {
+	if j.train, err = j.reader.dataset(j.Engine, set, j.run.Plan.Task); err != nil {
+		return err
+	}
+	if opt.Eval != "" {
+		eval, err := data.Read(opt.Eval, opt.DataOptions)
+		if err != nil {
+			return err
+		}
+		if j.eval, err = j.reader.dataset(j.Engine, eval, j.run.Plan.Task); err != nil {
+			return err
+		}
+	}
+	j.run.MaxLength = j.reader.maxLength
+	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header}
+	return j.run.SetData(opt.Data, opt.Eval)
+}
+
+// resumed rebuilds a job from its folder; the settings are the run's own.
+func resumed(dir string, opt ResumeOptions) (*job, error) {
+	run, err := train.OpenRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	if run.Finished {
+		return nil, &FinishedError{run.Dir}
+	}
+	j := &job{Engine: opt.Engine, Watch: opt.Watch, run: run}
+	if j.graph, err = injectedModel(run, opt.Model, false); err != nil {
+		return nil, err
+	}
+	if err := j.reread(); err != nil {
+		return nil, err
+	}
+	return j, j.checkpoint()
+}
+
+// reread reads the run's data as they were read at its start.
+func (j *job) reread() error {
+	if err := j.run.CheckData(); err != nil {
+		return err
+	}
+	var err error
+	if j.reader, err = runReader(j.run); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		path string
+		to   **data.Dataset
+	}{{j.run.TrainFile, &j.train}, {j.run.EvalFile, &j.eval}} {
+		if part.path == "" {
+			continue
+		}
+		set, err := data.Read(part.path, columns(j.run))
+		if err != nil {
+			return err
+		}
+		if *part.to, err = j.reader.dataset(j.Engine, set, j.run.Plan.Task); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkpoint reads the state to go on from: none for a run that was killed before it wrote one.
+func (j *job) checkpoint() error {
+	state, err := j.run.Checkpoint()
+	if errors.Is(err, fs.ErrNotExist) {
+		j.notef("%s has no checkpoint yet: starting from the beginning", j.run.Dir)
+		return nil
+	}
+	if err != nil {
+		return hinted(err, "the best adapter so far can still be exported; to train, start again in another folder")
+	}
+	j.resumed = &state
+	return nil
+}
+
+// start builds the graphs, trains, and keeps the run folder up to date.
+func (j *job) start(ctx context.Context) (*Run, error) {
+	t, done, err := j.trainer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	values, err := j.run.Plan.Values(j.graph)
+	if err != nil {
+		return nil, err
+	}
+	initial, err := t.Step.Layout.Flatten(values)
+	if err != nil {
+		return nil, err
+	}
+	// Everything is known to work: bad input has left nothing behind.
+	if j.create != nil {
+		if err := j.create(); err != nil {
+			return nil, err
+		}
+	}
+	log, err := j.run.Metrics(j.stepsTaken())
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	j.log, t.Report, t.Save = log, j.report, j.save
+	state, err := t.Run(ctx, initial, j.resumed)
+	if err != nil {
+		return nil, err
+	}
+	if j.logErr != nil {
+		return nil, fmt.Errorf("metrics: %w", j.logErr)
+	}
+	j.run.Finished = true
+	if err := j.run.Write(); err != nil {
+		return nil, err
+	}
+	return &Run{Run: j.run, Training: &Training{state.Steps, len(j.train.Encodings), j.train.Truncated, j.memory, j.perStep()}}, nil
+}
+
+// trainer gives the training graph and the forward graph to onnxruntime.
+func (j *job) trainer(ctx context.Context) (*train.Trainer, func(), error) {
+	step, err := train.NewStepGraph(j.graph, j.run.Plan, j.autodiff)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", j.run.ModelAt, err)
+	}
+	t := &train.Trainer{Settings: j.run.Settings, Step: step, Train: j.train, Eval: j.eval}
+	if err := j.begin(t); err != nil {
+		return nil, nil, err
+	}
+	e, err := j.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	exec, err := e.session(ctx, "training graph", step.Graph)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Exec = exec
+	if j.eval == nil {
+		return t, func() { _ = exec.Close() }, nil
+	}
+	forward, err := train.NewForwardGraph(j.graph, j.run.Plan)
+	if err != nil {
+		return nil, nil, errors.Join(err, exec.Close())
+	}
+	fexec, err := e.session(ctx, "evaluation graph", forward)
+	if err != nil {
+		return nil, nil, errors.Join(err, exec.Close())
+	}
+	t.Forward = &train.Predictor{Exec: fexec, Graph: forward, Plan: j.run.Plan}
+	return t, func() { _ = exec.Close(); _ = fexec.Close() }, nil
+}
+
+// begin says what the work will be, and writes the training graph where that is wanted.
+func (j *job) begin(t *train.Trainer) error {
+	lengths := j.train.Lengths()
+	b := Begun{Plan: j.run.Plan, Settings: j.run.Settings, Examples: len(lengths), Longest: slices.Max(lengths), Steps: t.Steps(), After: j.stepsTaken()}
+	for _, n := range lengths {
+		b.Tokens += n
+	}
+	if j.eval != nil {
+		b.EvalExamples = len(j.eval.Encodings)
+	}
+	if m, err := t.Step.Memory(min(b.Settings.BatchSize, len(lengths)), b.Longest); err == nil {
+		b.Memory, j.memory = &m, &m
+	}
+	if j.DumpGraph != "" {
+		if _, err := saveGraph(t.Step.Graph, j.DumpGraph, onnxfile.Options{Weights: onnxfile.SelfContained, ValueInfo: true}); err != nil {
+			return err
+		}
+	}
+	if j.Begin != nil {
+		j.Begin(b)
+	}
+	return nil
+}
+
+func (j *job) stepsTaken() int {
+	if j.resumed == nil {
+		return 0
+	}
+	return j.resumed.Steps
+}
+
+// report writes an event into the run's metrics, and passes it on.
+func (j *job) report(e train.Event) {
+	if j.Report != nil {
+		j.Report(e)
+	}
+	switch e.Kind {
+	case "step":
+		j.seconds = append(j.seconds, e.Seconds)
+	case "eval":
+		return
+	}
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = j.log.Write(append(line, '\n'))
+	}
+	j.logErr = cmp.Or(j.logErr, err)
+}
+
+// perStep is the mean time of a step in seconds, without the first.
+func (j *job) perStep() float64 {
+	if len(j.seconds) < 2 {
+		return 0
+	}
+	sum := 0.0
+	for _, s := range j.seconds[1:] {
+		sum += s
+	}
+	return sum / float64(len(j.seconds)-1)
+}
+
+// save keeps the best adapter first and then the checkpoint that counts on it. What was trained on weights that changed under
+// the training is not kept.
+func (j *job) save(s train.State) error {
+	if err := onnxfile.Unchanged(j.graph); err != nil {
+		return hinted(err, "put the model back as it was, then resume "+j.run.Dir)
+	}
+	if s.BestEpoch > 0 && s.BestEpoch != j.run.BestEpoch {
+		if err := j.run.SaveAdapter(s, j.graph); err != nil {
+			return err
+		}
+		j.run.BestEpoch, j.run.Best = s.BestEpoch, s.BestMetric
+		if err := j.run.Write(); err != nil {
+			return err
+		}
+	}
+	return j.run.SaveCheckpoint(s)
+}
