@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 )
@@ -123,14 +122,6 @@ func (opt *ExportOptions) targets() ([]*target, error) {
 		targets = append(targets, t)
 	}
 	return targets, nil
-}
-
-// weights says where Reference leaves the weights.
-func (opt ExportOptions) weights() onnxfile.Options {
-	if opt.Reference {
-		return onnxfile.Options{Weights: onnxfile.Reference}
-	}
-	return onnxfile.Options{Weights: onnxfile.SelfContained}
 }
 
 // proofData is the text that the export is proven on: the options', else what the run was judged or trained on, else made up.

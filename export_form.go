@@ -93,7 +93,7 @@ func (x *export) stage() error {
 		if err != nil {
 			return err
 		}
-		if err := t.stage(out, x.opt.weights()); err != nil {
+		if err := t.stage(out, SaveOptions{SelfContained: !x.opt.Reference}.weights()); err != nil {
 			return err
 		}
 	}

@@ -121,7 +121,7 @@ func (j *Joint) Export(ctx context.Context, opt ExportOptions) (*ExportedJoint, 
 	if err := x.readProof(); err != nil {
 		return nil, err
 	}
-	if err := x.target.stage(j.graph, opt.weights()); err != nil {
+	if err := x.target.stage(j.graph, SaveOptions{SelfContained: !opt.Reference}.weights()); err != nil {
 		return nil, err
 	}
 	res, err := x.prove(ctx)

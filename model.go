@@ -180,14 +180,23 @@ type Saved struct {
 	WeightsIn []string // the files, relative to the model's folder, that hold weights of it
 }
 
-// Save writes the model, and its folder where there is none: a small file that refers to the weights where they are, which
-// must be in the model's folder or below it, or with selfContained one whole file.
-func (m *Model) Save(path string, selfContained bool) (Saved, error) {
-	opt := onnxfile.Options{Weights: onnxfile.Reference}
-	if selfContained {
-		opt.Weights = onnxfile.SelfContained
+// SaveOptions say how a model is written.
+type SaveOptions struct {
+	// SelfContained writes one whole file. Without it a small file refers to the weights where they are, which must be in the
+	// file's folder or below it.
+	SelfContained bool
+}
+
+func (opt SaveOptions) weights() onnxfile.Options {
+	if opt.SelfContained {
+		return onnxfile.Options{Weights: onnxfile.SelfContained}
 	}
-	s, err := saveGraph(m.Graph, path, opt)
+	return onnxfile.Options{Weights: onnxfile.Reference}
+}
+
+// Save writes the model, and its folder where there is none.
+func (m *Model) Save(path string, opt SaveOptions) (Saved, error) {
+	s, err := saveGraph(m.Graph, path, opt.weights())
 	if err != nil {
 		return Saved{}, err
 	}

@@ -36,7 +36,7 @@ func runInject(c *cli.Context, o *console, path string) error {
 	if out == "" {
 		out = defaultOutput(path, plan)
 	}
-	saved, err := m.Save(out, c.Bool("self-contained"))
+	saved, err := m.Save(out, peftgraph.SaveOptions{SelfContained: c.Bool("self-contained")})
 	if err != nil {
 		return err
 	}
