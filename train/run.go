@@ -60,6 +60,7 @@ type DataColumns struct {
 	Pair   string `json:"pair,omitempty"`
 	Label  string `json:"label,omitempty"`
 	Header bool   `json:"header"`
+	Base   *int   `json:"label_base,omitempty"`
 }
 
 // NewRun returns a run that will live in dir, which [Run.Create] makes. A folder that holds a run already is refused.
@@ -253,6 +254,9 @@ func (r *Run) SaveAdapter(s State, g *graph.Graph) error {
 		return err
 	}
 	maps.Copy(values, NewLayout(r.Plan).Tensors(s.Best))
+	if s.Fitted != nil {
+		r.Plan.Task.Settings = s.Fitted
+	}
 	return format.Save(f, r.Dir, r.Plan, values)
 }
 

@@ -115,7 +115,7 @@ func compare(ctx context.Context, o *console, d *data.Dataset, batch int, sides 
 	bar := o.bar("comparing", false)
 	defer bar.end()
 	done := 0
-	for _, indices := range data.EvalOrder(d.Lengths(), batch) {
+	for _, indices := range d.EvalOrder(batch) {
 		if err := compareBatch(ctx, out, d.Batch(indices), names, sides); err != nil {
 			return nil, err
 		}

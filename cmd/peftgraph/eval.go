@@ -8,6 +8,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func evalCommand() *cli.Command {
@@ -49,18 +50,21 @@ func runEval(c *cli.Context, o *console, dir string) error {
 	if err != nil {
 		return err
 	}
-	task, err := train.NewTask(run.Plan.Task.Type)
+	t, err := task.Of(run.Plan.Task)
 	if err != nil {
 		return err
 	}
-	scores := task.Evaluate(p)
+	scores, err := t.Evaluate(&task.Results{Data: d, Rows: p, Width: run.Plan.Task.Outputs(), Labels: run.Plan.Task.Labels})
+	if err != nil {
+		return err
+	}
 	v := struct {
 		Run      string             `json:"run"`
 		Data     string             `json:"data"`
 		Examples int                `json:"examples"`
 		Cut      int                `json:"truncated"` // texts longer than the run's --max-length
 		Metrics  map[string]float64 `json:"metrics"`
-	}{dir, c.String("data"), p.Len(), d.Truncated, scores}
+	}{dir, c.String("data"), len(set.Examples), d.Truncated, scores}
 	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(scores)) })
 }
 

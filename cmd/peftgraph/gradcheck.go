@@ -14,6 +14,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func gradcheckCommand() *cli.Command {
@@ -101,12 +102,7 @@ func gradcheckFeeds(c *cli.Context, s *train.StepGraph, g *graph.Graph) (map[str
 		params[i] += float32(0.02 * rng.NormFloat64())
 	}
 	n := min(max(c.Int("length"), 2), s.Plan.Encoder.Positions)
-	d := madeUp(s.Plan.Encoder.Vocab, n)
-	d.Encodings = d.Encodings[len(d.Encodings)-2:]
-	for i := range d.Encodings {
-		d.Labels = append(d.Labels, int64(i%s.Plan.Task.Outputs()))
-		d.Scores = append(d.Scores, float32(i))
-	}
+	d := task.MakeUp(s.Task, s.Plan.Task.Labels, s.Plan.Encoder.Vocab, n, 2, c.Uint64("seed"))
 	return s.Feeds(d.Batch([]int{0, 1}), params, 0.5, c.Uint64("seed"), 0)
 }
 

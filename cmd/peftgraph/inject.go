@@ -11,7 +11,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func injectCommand() *cli.Command {
@@ -105,17 +105,19 @@ func injectedAdapter(c *cli.Context, path string) (*graph.Graph, *inject.Plan, e
 // injectLabels checks the labels before anything is loaded: a head for unnamed classes can't be right by chance.
 func injectLabels(c *cli.Context) ([]string, error) {
 	labels := labelsFrom(c)
-	if c.String("task") != "classification" {
+	name := c.String("task")
+	if name == "none" {
 		if labels != nil {
-			return nil, usagef("--labels: a %s task has no classes", c.String("task"))
+			return nil, usagef("--labels: a %s task has no classes", name)
 		}
 		return nil, nil
 	}
-	if labels == nil {
-		return nil, usagef("--labels: name the classes in the order of the logits, such as --labels neg,pos (or --task none for no head)")
+	t, err := task.New(name)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := data.NewLabels(labels); err != nil {
-		return nil, usagef("--labels: %v", err)
+	if labels, err = t.Labels(nil, labels); err != nil {
+		return nil, usageError{err.Error()}
 	}
 	return labels, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // A job is a run that is ready to go.
@@ -63,7 +64,7 @@ func newJob(c *cli.Context, o *console) (*job, error) {
 		return nil, err
 	}
 	j.run.Plan, j.run.Settings, j.run.MaxLength = plan, settings, r.maxLength
-	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header}
+	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header, Base: set.LabelBase}
 	if err := j.run.SetData(c.String("data"), c.String("eval")); err != nil {
 		return nil, err
 	}
@@ -95,12 +96,14 @@ func (j *job) model(c *cli.Context, path string, set *data.Set) (*inject.Plan, e
 		return nil, err
 	}
 	labels := labelsFrom(c)
-	if c.String("task") == "classification" && labels == nil {
-		classes, err := data.InferLabels(set)
+	if name := c.String("task"); name != "none" {
+		t, err := task.New(name)
 		if err != nil {
 			return nil, err
 		}
-		labels = classes.Names()
+		if labels, err = t.Labels(set, labels); err != nil {
+			return nil, err
+		}
 	}
 	return injectInto(c, enc, labels)
 }

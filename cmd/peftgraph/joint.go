@@ -24,7 +24,7 @@ type joint struct {
 	info      models.Info // of what any batch can have
 	tasks     []multitask.Task
 	readers   []*reader
-	predictor *train.JointPredictor
+	predictor *train.Predictor
 	close     func()
 }
 
@@ -101,7 +101,7 @@ func (j *joint) start(c *cli.Context, o *console) error {
 	if err != nil {
 		return err
 	}
-	j.predictor = &train.JointPredictor{Exec: s, Graph: j.graph, Info: j.info, Tasks: j.tasks}
+	j.predictor = &train.Predictor{Exec: s, Graph: j.graph, Info: j.info, Tasks: j.tasks}
 	j.close = func() { _ = s.Close() }
 	return nil
 }
@@ -215,9 +215,7 @@ func predictJoint(c *cli.Context, o *console) error {
 		return err
 	}
 	for i, r := range requests {
-		p := newPrediction(r.Example, j.tasks[r.task].Labels, logits[i])
-		p.Task = j.tasks[r.task].Name
-		if err := p.write(o); err != nil {
+		if err := writeAnswer(o, j.tasks[r.task], r.Example, logits[i]); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -115,7 +116,7 @@ func (j *joint) prove(c *cli.Context, o *console, t *target, sets []*data.Datase
 	defer done()
 	batch := c.Int("eval-batch-size")
 	all, tasks := mix(sets)
-	together := &train.JointPredictor{Exec: written.exec, Graph: written.graph, Info: written.info, Tasks: j.tasks}
+	together := &train.Predictor{Exec: written.exec, Graph: written.graph, Info: written.info, Tasks: j.tasks}
 	rows, err := together.Predict(c.Context, all, tasks, batch, nil)
 	if err != nil {
 		return err
@@ -148,12 +149,12 @@ func (e *engine) alone(c *cli.Context, p multitask.Part, d *data.Dataset, got []
 		return delta, err
 	}
 	defer done()
-	want, err := own.Predict(c.Context, d, c.Int("eval-batch-size"), nil)
+	want, err := own.Predict(c.Context, d, nil, c.Int("eval-batch-size"), nil)
 	if err != nil {
 		return delta, err
 	}
-	dims := []int64{int64(len(d.Encodings)), int64(want.Outputs)}
-	return delta, delta.add(graph.TensorOf(dims, got), graph.TensorOf(dims, want.Logits))
+	dims := []int64{int64(len(d.Encodings)), int64(len(want[0]))}
+	return delta, delta.add(graph.TensorOf(dims, got), graph.TensorOf(dims, slices.Concat(want...)))
 }
 
 func (r exportedJoint) print(w io.Writer) {

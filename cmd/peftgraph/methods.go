@@ -10,8 +10,8 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 const methodCategory = "Method"
@@ -20,7 +20,7 @@ const methodCategory = "Method"
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory, Action: rightSettings},
-		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(train.TaskNames(), "none")...)},
+		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(task.Names(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(task.Names(), "none")...)},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
 		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: "what the classifier reads: " + strings.Join(headKinds(), ", "), Category: methodCategory, Action: oneOf("head", headKinds()...)},
 		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory, Action: rightHeadDropout},
@@ -149,7 +149,13 @@ func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.P
 	}
 	opt := inject.Options{Head: inject.HeadKind(c.String("head")), HeadDrop: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Base: fingerprint}
 	if name := c.String("task"); name != "none" {
-		opt.Task = inject.Task{Type: name, Labels: labels}
+		t, err := task.New(name)
+		if err != nil {
+			return nil, err
+		}
+		if opt.Task, err = task.ForInjection(t, labels); err != nil {
+			return nil, err
+		}
 	}
 	return inject.Inject(enc, ms, opt)
 }

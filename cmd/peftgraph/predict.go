@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func predictCommand() *cli.Command {
@@ -30,17 +30,6 @@ func predictCommand() *cli.Command {
 		Flags:     append(flags, outputFlags()...),
 		Action:    oneOrJoint("run folder", runPredict, predictJoint),
 	}
-}
-
-// A prediction is one line of predict's JSON.
-type prediction struct {
-	Task        string    `json:"task,omitempty"` // where there are several
-	Text        string    `json:"text"`
-	Pair        string    `json:"pair,omitempty"`
-	Label       string    `json:"label,omitempty"`
-	Probability float64   `json:"probability,omitempty"`
-	Value       *float64  `json:"value,omitempty"` // of a regression
-	Logits      []float32 `json:"logits"`
 }
 
 func runPredict(c *cli.Context, o *console, dir string) error {
@@ -65,7 +54,7 @@ func runPredict(c *cli.Context, o *console, dir string) error {
 		return err
 	}
 	for i, e := range examples {
-		if err := newPrediction(e, l.run.Plan.Task.Labels, p.Row(i)).write(o); err != nil {
+		if err := writeAnswer(o, multitask.TaskOf("", l.run.Plan), e, p[i]); err != nil {
 			return err
 		}
 	}
@@ -102,61 +91,41 @@ func texts(c *cli.Context) ([]data.Example, error) {
 	return out, nil
 }
 
-// newPrediction reads logits as a class, where there are labels, else as a value.
-func newPrediction(e data.Example, labels []string, logits []float32) prediction {
-	out := prediction{Text: e.Text, Pair: e.Pair, Logits: logits}
-	if len(labels) == 0 {
-		v := float64(logits[0])
-		out.Value = &v
-		return out
+// writeAnswer prints what an output says of a text.
+func writeAnswer(o *console, of multitask.Task, e data.Example, row []float32) error {
+	t, err := task.Of(of.Task)
+	if err != nil {
+		return err
 	}
-	p := softmax(logits)
-	class := largest(p)
-	out.Label, out.Probability = labels[class], p[class]
-	return out
-}
-
-// write prints one line, of JSON where that was asked for.
-func (p prediction) write(o *console) error {
-	if !o.json {
-		return p.print(o.out)
+	r := &task.Results{Data: &data.Dataset{Examples: []data.Example{e}}, Rows: [][]float32{row}, Width: of.Outputs(), Labels: of.Labels}
+	answer := t.Answer(r, 0, []int{0})
+	if o.json {
+		head, err := json.Marshal(struct {
+			Task string `json:"task,omitempty"` // where there are several
+			Text string `json:"text"`
+			Pair string `json:"pair,omitempty"`
+		}{of.Name, e.Text, e.Pair})
+		if err != nil {
+			return err
+		}
+		body, err := json.Marshal(answer)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(o.out, "%s,%s\n", head[:len(head)-1], body[1:])
+		return err
 	}
-	line, err := json.Marshal(p)
-	if err == nil {
-		_, err = fmt.Fprintf(o.out, "%s\n", line)
+	text := e.Text
+	if e.Pair != "" {
+		text += " | " + e.Pair
 	}
-	return err
-}
-
-func (p prediction) print(w io.Writer) error {
-	text := p.Text
-	if p.Pair != "" {
-		text += " | " + p.Pair
+	for _, line := range answer.Lines() {
+		if of.Name != "" {
+			line = of.Name + "\t" + line
+		}
+		if _, err := fmt.Fprintf(o.out, "%s\t%s\n", line, text); err != nil {
+			return err
+		}
 	}
-	line := fmt.Sprintf("%s\t%.4f\t%s\n", p.Label, p.Probability, text)
-	if p.Value != nil {
-		line = fmt.Sprintf("%.4f\t%s\n", *p.Value, text)
-	}
-	if p.Task != "" {
-		line = p.Task + "\t" + line
-	}
-	_, err := io.WriteString(w, line)
-	return err
-}
-
-func softmax(x []float32) []float64 {
-	top := math.Inf(-1)
-	for _, v := range x {
-		top = max(top, float64(v))
-	}
-	out := make([]float64, len(x))
-	sum := 0.0
-	for i, v := range x {
-		out[i] = math.Exp(float64(v) - top)
-		sum += out[i]
-	}
-	for i := range out {
-		out[i] /= sum
-	}
-	return out
+	return nil
 }

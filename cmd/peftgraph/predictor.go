@@ -75,14 +75,14 @@ func (e *engine) predictor(ctx context.Context, name string, g *graph.Graph, p *
 	if err != nil {
 		return nil, nil, err
 	}
-	return &train.Predictor{Exec: s, Graph: g, Plan: p}, func() { _ = s.Close() }, nil
+	return train.NewPredictor(s, g, p), func() { _ = s.Close() }, nil
 }
 
 // predict computes the logits of a data set, with a progress bar.
-func (l *loadedRun) predict(ctx context.Context, o *console, d *data.Dataset, batch int) (train.Predictions, error) {
+func (l *loadedRun) predict(ctx context.Context, o *console, d *data.Dataset, batch int) ([][]float32, error) {
 	b := o.bar("predicting", false)
 	defer b.end()
-	return l.predictor.Predict(ctx, d, batch, func(done, total int) { b.at(int64(done), int64(total), "") })
+	return l.predictor.Predict(ctx, d, nil, batch, func(done, total int) { b.at(int64(done), int64(total), "") })
 }
 
 // modelFlag names the base when it isn't where the run remembers it.

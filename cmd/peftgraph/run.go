@@ -97,7 +97,7 @@ func trainedModel(run *train.Run, path string) (*graph.Graph, error) {
 
 // columns returns the reader's options that a run was trained with.
 func columns(run *train.Run) data.Options {
-	return data.Options{Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair, LabelColumn: run.Data.Label, NoHeader: !run.Data.Header}
+	return data.Options{Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair, LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header}
 }
 
 // metricsText is ", accuracy 0.9123, f1 0.9001".

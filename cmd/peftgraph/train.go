@@ -227,7 +227,7 @@ func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.T
 	if err != nil {
 		return nil, nil, err
 	}
-	t.Forward = &train.Predictor{Exec: fexec, Graph: forward, Plan: j.run.Plan}
+	t.Forward = train.NewPredictor(fexec, forward, j.run.Plan)
 	return t, func() { _ = exec.Close(); _ = fexec.Close() }, nil
 }
 

@@ -1,40 +1,34 @@
-package train
+package task
 
 import "math"
 
-func init() {
-	registerMetric("accuracy", accuracy)
-	registerMetric("f1", macroF1)
-	registerMetric("mcc", matthews)
-}
-
-// accuracy is the share of examples whose largest logit is the label's.
-func accuracy(p Predictions) float64 {
-	right := 0
-	for i, l := range p.Labels {
-		if p.Class(i) == int(l) {
-			right++
-		}
-	}
-	return float64(right) / float64(max(1, p.Len()))
-}
-
 // confusion counts examples by [label][prediction].
-func confusion(p Predictions) [][]float64 {
-	c := make([][]float64, p.Outputs)
+func confusion(classes int, labels, predictions []int) [][]float64 {
+	c := make([][]float64, classes)
 	for i := range c {
-		c[i] = make([]float64, p.Outputs)
+		c[i] = make([]float64, classes)
 	}
-	for i, l := range p.Labels {
-		c[int(l)][p.Class(i)]++
+	for i, l := range labels {
+		c[l][predictions[i]]++
 	}
 	return c
 }
 
+// accuracy is the share of examples whose prediction is the label's.
+func accuracy(c [][]float64) float64 {
+	right, all := 0.0, 0.0
+	for k := range c {
+		for j := range c {
+			all += c[k][j]
+		}
+		right += c[k][k]
+	}
+	return right / max(1, all)
+}
+
 // macroF1 is the unweighted mean over the classes of 2·tp/(2·tp+fp+fn); a class that is neither a label nor a prediction
 // counts 0, as in scikit-learn.
-func macroF1(p Predictions) float64 {
-	c := confusion(p)
+func macroF1(c [][]float64) float64 {
 	sum := 0.0
 	for k := range c {
 		tp, wrong := c[k][k], 0.0
@@ -51,8 +45,7 @@ func macroF1(p Predictions) float64 {
 }
 
 // matthews is the multi-class Matthews correlation coefficient (Gorodkin 2004); 0 when either side is constant.
-func matthews(p Predictions) float64 {
-	c := confusion(p)
+func matthews(c [][]float64) float64 {
 	var trace, total, labelled2, predicted2, cross float64
 	for k := range c {
 		var label, predicted float64

@@ -1,22 +1,9 @@
-package train
+package task
 
 import (
 	"math"
 	"sort"
 )
-
-func init() {
-	registerMetric("pearson", func(p Predictions) float64 { return pearson(firstLogits(p), p.Labels) })
-	registerMetric("spearman", func(p Predictions) float64 { return pearson(ranks(firstLogits(p)), ranks(p.Labels)) })
-}
-
-func firstLogits(p Predictions) []float64 {
-	out := make([]float64, p.Len())
-	for i := range out {
-		out[i] = float64(p.Row(i)[0])
-	}
-	return out
-}
 
 // pearson is the correlation coefficient; 0 when either side is constant.
 func pearson(x, y []float64) float64 {
