@@ -19,14 +19,34 @@ func TestEntitiesAreSeqevals(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got []string
-			for _, s := range found {
-				got = append(got, fmt.Sprintf("%s:%d:%d", s.Type, s.Start, s.End))
-			}
-			if !slices.Equal(got, want) {
-				t.Errorf("%s, strict %v: %s: %v, want %v", c.Scheme, strict, c.Tags, got, want)
-			}
+			sameSpans(t, fmt.Sprintf("%s, strict %v: %s", c.Scheme, strict, c.Tags), found, want)
 		}
+	}
+}
+
+// TestTagsOfNoScheme has letters that no scheme has: seqeval's lenient mode warns and reads on.
+func TestTagsOfNoScheme(t *testing.T) {
+	type spans struct {
+		Tags    string
+		Lenient []string
+	}
+	for _, c := range load[spans](t, "entities.json", "odd") {
+		found, err := Reading{Scheme: BIO}.Entities(strings.Fields(c.Tags))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameSpans(t, c.Tags, found, c.Lenient)
+	}
+}
+
+func sameSpans(t *testing.T, what string, found []Span, want []string) {
+	t.Helper()
+	var got []string
+	for _, s := range found {
+		got = append(got, fmt.Sprintf("%s:%d:%d", s.Type, s.Start, s.End))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
 	}
 }
 

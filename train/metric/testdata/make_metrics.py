@@ -108,7 +108,8 @@ hand = {
               "B-A I-B E-B", "S-A S-A", "O E-A O"],
     "BILOU": ["U-A", "B-A L-A", "B-A I-A L-A", "B-A I-A", "I-A L-A", "L-A L-A", "U-A I-A", "U-A L-A", "B-A L-B", "B-A U-A", "O L-A O"],
 }
-cases = dict(spans=[], scores=[], detect=[])
+odd = ["X-A O", "X-A X-A", "X-A X-B O", "U-A I-A", "I-A U-A", "I-A . I-A", ". B-A .", "B-A X-A I-A O", "E X I", "B-A X-B E-B S-B I-B"]
+cases = dict(odd=[dict(tags=t, lenient=spans(t.split(), None)) for t in odd], spans=[], scores=[], detect=[])
 for name, (cls, letters) in schemes.items():
     tags = ["O"] + [f"{x}-{t}" for x in letters for t in ("A", "B")]
     random_tags = lambda n: [random.choice(tags + ["O"]) for _ in range(n)]
