@@ -174,6 +174,9 @@ for _ in range(3):
     answers = [[phrase() for _ in range(random.randint(1, 3))] if random.random() < 0.6 else [] for _ in range(n)]
     preds = [random.choice(a) + random.choice(["", " fox"]) if a and random.random() < 0.6 else random.choice(["", phrase()]) for a in answers]
     squad(answers, preds, [round(random.random(), 1) for _ in range(n)], 0.5)
+n = 40  # equal no-answer scores: the order of the questions decides
+squad([["x"] if i % 2 else [] for i in range(n)], ["x" if i % 2 and i > 20 or i % 4 == 0 else "" for i in range(n)], [0.25 * (i % 2) for i in range(n)], 0.5)
+squad([["x"] if i < 20 else [] for i in range(n)], ["x"] * n, [0.5] * n, 0.5)
 write("squad.json", cases)
 
 # --- labels
@@ -274,6 +277,7 @@ probabilities([[3.0, -1.0]], [0])  # right: no best temperature
 probabilities([[3.0, -1.0]], [1])  # wrong
 probabilities([[800.0, 0.0], [0.0, 800.0], [800.0, 0.0], [800.0, 0.0]], [0, 1, 0, 1])  # clipped
 probabilities([[0.0, 0.0], [1.0, 1.0]], [0, 1])
+probabilities([[0.0, 0.0], [0.2, 0.0]], [0, 1])  # a probability on the border of two of ten bins
 write("classes.json", cases)
 
 # --- correlation
