@@ -175,7 +175,7 @@ for _ in range(3):
     preds = [random.choice(a) + random.choice(["", " fox"]) if a and random.random() < 0.6 else random.choice(["", phrase()]) for a in answers]
     squad(answers, preds, [round(random.random(), 1) for _ in range(n)], 0.5)
 n = 40  # equal no-answer scores: the order of the questions decides
-squad([["x"] if i % 2 else [] for i in range(n)], ["x" if i % 2 and i > 20 or i % 4 == 0 else "" for i in range(n)], [0.25 * (i % 2) for i in range(n)], 0.5)
+squad([["x"] if i < 20 else [] for i in range(n)], ["x"] * n, [[0.6, 0.4, 0.2][i * 7 % 3] for i in range(n)], 0.5)
 squad([["x"] if i < 20 else [] for i in range(n)], ["x"] * n, [0.5] * n, 0.5)
 write("squad.json", cases)
 
