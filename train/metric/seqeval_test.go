@@ -108,7 +108,8 @@ func TestSchemes(t *testing.T) {
 	type set struct{ Tags, Scheme string }
 	cases := load[set](t, "entities.json", "detect")
 	// what seqeval doesn't detect
-	cases = append(cases, set{"O I-A", "IOB1"}, set{"NOUN VERB", "plain"}, set{"O B-A NOUN", "plain"}, set{"O", "plain"}, set{"O I-A S-A", "IOBES"})
+	cases = append(cases, set{"O I-A", "IOB1"}, set{"NOUN VERB", "plain"}, set{"O B-A NOUN", "plain"},
+		set{"O", "plain"}, set{"O I-A S-A", "IOBES"})
 	for _, c := range cases {
 		want, err := ParseScheme(c.Scheme)
 		if err != nil {

@@ -92,12 +92,14 @@ type Question struct {
 // Squad compares predicted answers (ID → text, "" for none) as squad_evaluate of transformers does. noAnswer, nil for SQuAD 1.1, has
 // for each ID the score that there is no answer: where it is above threshold, that counts as the prediction. The result has exact and
 // f1, in percent, and total; the same with HasAns_ and NoAns_ over the questions with and without answers, when there are any; and
-// best_exact, best_exact_thresh, best_f1, best_f1_thresh, what
-// the threshold that suits best would give and that threshold; where no-answer scores are equal, the questions' order decides it, as
-// there. It is an error when a question has no prediction or no score, or is there twice.
+// best_exact, best_exact_thresh, best_f1, best_f1_thresh, what the threshold that suits best would give and that threshold; where
+// no-answer scores are equal, the questions' order decides it, as there. It is an error when a question has no prediction or no score,
+// or is there twice.
 //
-// SQuAD 1.1's own script differs in one thing: it counts the F1 of two answers that are both empty once normalised as 0.
-func Squad(questions []Question, predicted map[string]string, noAnswer map[string]float64, threshold float64) (map[string]float64, error) {
+// SQuAD 1.1's own script differs where a right answer is empty once normalised ("the"): it keeps it, and counts its F1 as 0 at all times.
+func Squad(
+	questions []Question, predicted map[string]string, noAnswer map[string]float64, threshold float64,
+) (map[string]float64, error) {
 	if len(questions) == 0 {
 		return nil, fmt.Errorf("metric: squad: no questions")
 	}
