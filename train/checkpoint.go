@@ -7,21 +7,22 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // checkpointKey is the safetensors metadata entry with the counters.
 const checkpointKey = "peftgraph.state"
 
 type counters struct {
-	Epoch      int                `json:"epoch"`
-	Batch      int                `json:"batch"`
-	Steps      int                `json:"steps"`
-	LossSum    float64            `json:"loss_sum"`
-	LossCount  float64            `json:"loss_count"`
-	BestEpoch  int                `json:"best_epoch"`
-	BestMetric map[string]float64 `json:"best_metric,omitempty"`
-	Fitted     json.RawMessage    `json:"fitted,omitempty"`
-	Settings   Settings           `json:"settings"`
+	Epoch      int             `json:"epoch"`
+	Batch      int             `json:"batch"`
+	Steps      int             `json:"steps"`
+	LossSum    float64         `json:"loss_sum"`
+	LossCount  float64         `json:"loss_count"`
+	BestEpoch  int             `json:"best_epoch"`
+	BestMetric task.Scores     `json:"best_metric,omitempty"`
+	Fitted     json.RawMessage `json:"fitted,omitempty"`
+	Settings   Settings        `json:"settings"`
 }
 
 // SaveState writes a checkpoint, one file, whole or not at all.

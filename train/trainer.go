@@ -90,26 +90,26 @@ type State struct {
 	LossCount  float64   // Σ of their weights, their number where each weighs 1
 	Params     []float32 // flat, in the layout's order
 	Optimizer  map[string][]float32
-	Best       []float32          // the best parameters so far
-	BestEpoch  int                // the epoch after which they were reached, from 1; 0 when there are none yet
-	BestMetric map[string]float64 // what they reached
+	Best       []float32   // the best parameters so far
+	BestEpoch  int         // the epoch after which they were reached, from 1; 0 when there are none yet
+	BestMetric task.Scores // what they reached
 	// Fitted are the task's settings with what it chose on the evaluation set for the best parameters; nil where it chooses nothing.
 	Fitted json.RawMessage
 }
 
 // An Event is something that happened in a run.
 type Event struct {
-	Kind    string             `json:"kind"` // "step", "eval" or "epoch"
-	Epoch   int                `json:"epoch"`
-	Step    int                `json:"step"`
-	Steps   int                `json:"steps"` // of the whole run
-	Loss    float64            `json:"loss,omitempty"`
-	Norm    float64            `json:"grad_norm,omitempty"`
-	LR      float64            `json:"lr,omitempty"`
-	Metrics map[string]float64 `json:"metrics,omitempty"`
-	Best    bool               `json:"best,omitempty"`
-	Seconds float64            `json:"seconds,omitempty"`
-	Tokens  int                `json:"tokens,omitempty"` // positions computed, padding included
+	Kind    string      `json:"kind"` // "step", "eval" or "epoch"
+	Epoch   int         `json:"epoch"`
+	Step    int         `json:"step"`
+	Steps   int         `json:"steps"` // of the whole run
+	Loss    float64     `json:"loss,omitempty"`
+	Norm    float64     `json:"grad_norm,omitempty"`
+	LR      float64     `json:"lr,omitempty"`
+	Metrics task.Scores `json:"metrics,omitempty"`
+	Best    bool        `json:"best,omitempty"`
+	Seconds float64     `json:"seconds,omitempty"`
+	Tokens  int         `json:"tokens,omitempty"` // positions computed, padding included
 	// Done and Total count examples of a running evaluation.
 	Done  int `json:"-"`
 	Total int `json:"-"`
@@ -369,7 +369,7 @@ func (s *StepGraph) Feeds(b *data.Batch, params []float32, scale float64, seed, 
 }
 
 // judge evaluates the present parameters and keeps them if they are the best so far.
-func (t *Trainer) judge(ctx context.Context) (best bool, scores map[string]float64, err error) {
+func (t *Trainer) judge(ctx context.Context) (best bool, scores task.Scores, err error) {
 	if t.Eval == nil {
 		return true, nil, t.keep(nil, nil, t.lastStep(ctx))
 	}
@@ -393,7 +393,7 @@ func (t *Trainer) judge(ctx context.Context) (best bool, scores map[string]float
 }
 
 // keep makes the present parameters the best ones.
-func (t *Trainer) keep(scores map[string]float64, fitted json.RawMessage, err error) error {
+func (t *Trainer) keep(scores task.Scores, fitted json.RawMessage, err error) error {
 	if err == nil {
 		t.state.Best, t.state.BestEpoch = slices.Clone(t.state.Params), t.state.Epoch+1
 		t.state.BestMetric, t.state.Fitted = scores, fitted

@@ -1,9 +1,8 @@
 package task
 
 import (
-	"math"
-
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/metric"
 )
 
 // target is a data set's target as metrics read it.
@@ -55,20 +54,27 @@ func argmax(x []float32) int {
 	return best
 }
 
-// softmax is exp(x/t) over its sum; a temperature of 0 is 1.
+// softmax is [metric.Softmax] of a row; a temperature of 0 is 1.
 func softmax(x []float32, t float64) []float64 {
 	if t == 0 {
 		t = 1
 	}
-	top := float64(x[argmax(x)])
+	return metric.Softmax(wide(x), t)
+}
+
+func wide(x []float32) []float64 {
 	out := make([]float64, len(x))
-	sum := 0.0
 	for i, v := range x {
-		out[i] = math.Exp((float64(v) - top) / t)
-		sum += out[i]
+		out[i] = float64(v)
 	}
-	for i := range out {
-		out[i] /= sum
+	return out
+}
+
+// wide returns the rows in float64.
+func (r *Results) wide() [][]float64 {
+	out := make([][]float64, len(r.Rows))
+	for i, row := range r.Rows {
+		out[i] = wide(row)
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -39,7 +40,7 @@ type Task interface {
 	// unless LowerIsBetter says otherwise.
 	Metrics() []string
 	// Evaluate judges outputs by the targets that they were to have; the set has some.
-	Evaluate(r *Results) (map[string]float64, error)
+	Evaluate(r *Results) (Scores, error)
 	// Answer is the outputs' meaning for one example, whose windows are the encodings at the indices.
 	Answer(r *Results, example int, windows []int) Answer
 	// Same reports whether two outputs of the same encoding are the same answer: what an export may not change.
@@ -91,6 +92,12 @@ type Starter interface {
 // A Reducer is a task whose outputs are too large to keep for a whole data set: it keeps less of each encoding's.
 type Reducer interface {
 	Reduce(d *data.Dataset, encoding int, out []float32, width int) []float32
+}
+
+// A Detailer is a task that has more to tell of outputs than numbers with a name: what each class comes to, for one.
+type Detailer interface {
+	// Detail has lines for a person; its JSON form is for programs.
+	Detail(r *Results) (Answer, error)
 }
 
 // LowerIsBetter is a task whose deciding metric is better the lower it is.
@@ -185,8 +192,11 @@ func Set(t Task, flag, text string) (ok bool, err error) {
 	return ok, err
 }
 
-// Better reports whether a metric's value is better than another.
+// Better reports whether a metric's value is better than another; every value is better than an undefined one.
 func Better(t Task, metric string, a, b float64) bool {
+	if math.IsNaN(b) {
+		return !math.IsNaN(a)
+	}
 	if l, ok := t.(LowerIsBetter); ok && l.LowerIsBetter(metric) {
 		return a < b
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/metric"
 )
 
 func init() {
@@ -100,10 +101,75 @@ func (c *Classification) validate() error {
 // Metrics are those of classes.
 func (*Classification) Metrics() []string { return []string{"accuracy", "f1", "mcc"} }
 
-// Evaluate compares the largest logits with the labels.
-func (*Classification) Evaluate(r *Results) (map[string]float64, error) {
-	c := confusion(r.Width, r.target("label"), r.largest())
-	return map[string]float64{"accuracy": accuracy(c), "f1": macroF1(c), "mcc": matthews(c)}, nil
+// Evaluate compares the largest logits with the labels. f1 is the mean over the classes; log_loss and ece, the expected
+// calibration error, are those of the probabilities.
+func (c *Classification) Evaluate(r *Results) (Scores, error) {
+	truth := r.target("label")
+	m, err := metric.NewConfusion(truth, r.largest(), r.Width)
+	if err != nil {
+		return nil, err
+	}
+	var p [][]float64
+	for _, row := range r.Rows {
+		p = append(p, softmax(row, c.Temperature))
+	}
+	return Scores{"accuracy": m.Accuracy(), "f1": m.Macro().F1, "mcc": m.MCC(),
+		"log_loss": metric.LogLoss(p, truth), "ece": metric.ECE(p, truth, metric.CalibrationBins)}, nil
+}
+
+// Fit chooses the temperature by which the logits are divided, so that probabilities are what they say (Guo et al. 2017).
+func (c *Classification) Fit(r *Results) error {
+	c.Temperature = metric.Temperature(r.wide(), r.target("label"))
+	return nil
+}
+
+// ClassDetail is what each class comes to.
+type ClassDetail struct {
+	Classes   []ClassScore `json:"classes"`
+	Confusion [][]int      `json:"confusion"` // by the true class, then by the answer
+}
+
+// A ClassScore is one class's.
+type ClassScore struct {
+	Label     string  `json:"label"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+	Support   int     `json:"support"`
+}
+
+// Lines are a table of the classes, and the confusion matrix where it is no larger than a screen.
+func (d ClassDetail) Lines() []string {
+	out := []string{"class\tprecision\trecall\tf1\texamples"}
+	for _, c := range d.Classes {
+		out = append(out, fmt.Sprintf("%s\t%.4f\t%.4f\t%.4f\t%d", c.Label, c.Precision, c.Recall, c.F1, c.Support))
+	}
+	const most = 12
+	if len(d.Confusion) > most {
+		return out
+	}
+	head := "true \\ answered"
+	for _, c := range d.Classes {
+		head += "\t" + c.Label
+	}
+	out = append(out, "", head)
+	for i, row := range d.Confusion {
+		out = append(out, d.Classes[i].Label+"\t"+strings.Trim(strings.ReplaceAll(fmt.Sprint(row), " ", "\t"), "[]"))
+	}
+	return out
+}
+
+// Detail is precision and recall of each class, and which is taken for which.
+func (*Classification) Detail(r *Results) (Answer, error) {
+	m, err := metric.NewConfusion(r.target("label"), r.largest(), r.Width)
+	if err != nil {
+		return nil, err
+	}
+	d := ClassDetail{Confusion: m}
+	for i, s := range m.Classes() {
+		d.Classes = append(d.Classes, ClassScore{r.Labels[i], s.Precision, s.Recall, s.F1, s.Support})
+	}
+	return d, nil
 }
 
 // A ClassAnswer is a text's class.

@@ -6,6 +6,7 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/metric"
 )
 
 func init() {
@@ -60,9 +61,9 @@ func (*Regression) Loss(l *Loss) *graph.Value {
 func (*Regression) Metrics() []string { return []string{"pearson", "spearman"} }
 
 // Evaluate correlates outputs and scores.
-func (*Regression) Evaluate(r *Results) (map[string]float64, error) {
+func (*Regression) Evaluate(r *Results) (Scores, error) {
 	x, y := r.firsts(), scores(r.Data, "score")
-	return map[string]float64{"pearson": pearson(x, y), "spearman": pearson(ranks(x), ranks(y))}, nil
+	return Scores{"pearson": metric.Pearson(x, y), "spearman": metric.Spearman(x, y), "mse": metric.MSE(y, x), "mae": metric.MAE(y, x)}, nil
 }
 
 // A ValueAnswer is a text's number.
