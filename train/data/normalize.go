@@ -110,6 +110,8 @@ func (n *normalizer) applyASCII(text string, align bool) (out []byte, from []int
 // cleanRune returns what clean_text makes of r: r, a space, or -1 where it goes.
 func cleanRune(r rune) rune {
 	switch {
+	case ' ' <= r && r < 0x7f: // most, without a look into the tables
+		return r
 	case r == '\t' || r == '\n' || r == '\r':
 		return ' '
 	case r == 0 || r == unicode.ReplacementChar || unicode.Is(bertControl, r):
@@ -142,7 +144,7 @@ const firstMark = 0x300
 func decompose(cs []char) []char {
 	out := make([]char, 0, len(cs))
 	for _, c := range cs {
-		if 0xAC00 <= c.r && c.r <= 0xD7A3 || unicode.Is(bertDecomposed, c.r) {
+		if c.r >= utf8.RuneSelf && (0xAC00 <= c.r && c.r <= 0xD7A3 || unicode.Is(bertDecomposed, c.r)) {
 			for i, d := range norm.NFD.String(string(c.r)) {
 				out = append(out, char{r: d, added: i > 0})
 			}
