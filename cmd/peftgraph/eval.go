@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,25 +55,48 @@ func runEval(c *cli.Context, o *console, dir string) error {
 	if err != nil {
 		return err
 	}
-	scores, err := t.Evaluate(&task.Results{Data: d, Rows: p, Width: run.Plan.Task.Outputs(), Labels: run.Plan.Task.Labels})
+	results := &task.Results{Data: d, Rows: p, Width: run.Plan.Task.Outputs(), Labels: run.Plan.Task.Labels}
+	scores, err := t.Evaluate(results)
 	if err != nil {
 		return err
 	}
 	v := struct {
-		Run      string             `json:"run"`
-		Data     string             `json:"data"`
-		Examples int                `json:"examples"`
-		Cut      int                `json:"truncated"` // texts longer than the run's --max-length
-		Metrics  map[string]float64 `json:"metrics"`
-	}{dir, c.String("data"), len(set.Examples), d.Truncated, scores}
-	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(scores)) })
+		Run      string      `json:"run"`
+		Data     string      `json:"data"`
+		Examples int         `json:"examples"`
+		Cut      int         `json:"truncated"` // texts longer than the run's --max-length
+		Metrics  task.Scores `json:"metrics"`
+		Detail   task.Answer `json:"detail,omitempty"`
+	}{dir, c.String("data"), len(set.Examples), d.Truncated, scores, nil}
+	if t, ok := t.(task.Detailer); ok {
+		if v.Detail, err = t.Detail(results); err != nil {
+			return err
+		}
+	}
+	return o.result(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(scores))
+		if v.Detail != nil {
+			table(w, v.Detail.Lines())
+		}
+	})
+}
+
+// table prints lines whose columns are parted by tabs.
+func table(w io.Writer, lines []string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, line := range lines {
+		fmt.Fprintln(t, line)
+	}
+	_ = t.Flush() // nothing that writes to w looks for errors
 }
 
 // readAs is how the run's own data was read, where no flag says otherwise.
 func readAs(c *cli.Context, run *train.Run) data.Options {
 	opt := dataOptions(c)
+	as := columns(run)
 	if opt == (data.Options{}) && run.Data.Format != "" {
-		return columns(run)
+		return as
 	}
+	opt.Schema = as.Schema
 	return opt
 }

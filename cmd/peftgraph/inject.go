@@ -11,7 +11,6 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func injectCommand() *cli.Command {
@@ -105,16 +104,15 @@ func injectedAdapter(c *cli.Context, path string) (*graph.Graph, *inject.Plan, e
 // injectLabels checks the labels before anything is loaded: a head for unnamed classes can't be right by chance.
 func injectLabels(c *cli.Context) ([]string, error) {
 	labels := labelsFrom(c)
-	name := c.String("task")
-	if name == "none" {
+	t, err := taskFrom(c)
+	if err != nil {
+		return nil, wrongUsage(c, err)
+	}
+	if t == nil {
 		if labels != nil {
-			return nil, usagef("--labels: a %s task has no classes", name)
+			return nil, usagef("--labels: a none task has no classes")
 		}
 		return nil, nil
-	}
-	t, err := task.New(name)
-	if err != nil {
-		return nil, err
 	}
 	if labels, err = t.Labels(nil, labels); err != nil {
 		return nil, usageError{err.Error()}

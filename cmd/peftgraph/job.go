@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -44,11 +45,7 @@ func newJob(c *cli.Context, o *console) (*job, error) {
 	if j.run, err = train.NewRun(c.String("output")); err != nil {
 		return nil, err
 	}
-	set, err := data.Read(c.String("data"), dataOptions(c))
-	if err != nil {
-		return nil, err
-	}
-	plan, err := j.model(c, path, set)
+	plan, set, err := j.model(c, path)
 	if err != nil {
 		return nil, err
 	}
@@ -72,40 +69,55 @@ func newJob(c *cli.Context, o *console) (*job, error) {
 	return j, j.run.SetModel(path)
 }
 
-// model loads the model, injecting first when it isn't injected yet.
-func (j *job) model(c *cli.Context, path string, set *data.Set) (*inject.Plan, error) {
+// model loads the model and the training data, and injects when the model isn't injected yet.
+func (j *job) model(c *cli.Context, path string) (*inject.Plan, *data.Set, error) {
 	g, plan, err := loadModel(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	j.graph = g
+	opt := dataOptions(c)
 	if plan != nil {
 		if c.IsSet("method") {
-			return nil, usagef("--method: %s is injected already; train the original model, or leave --method away", path)
+			return nil, nil, usagef("--method: %s is injected already; train the original model, or leave --method away", path)
 		}
 		if plan.Task.Type == "" {
-			return nil, fmt.Errorf("%s was injected without a head (--task none): inject again with a --task", path)
+			return nil, nil, fmt.Errorf("%s was injected without a head (--task none): inject again with a --task", path)
 		}
-		return plan, nil
+		t, err := task.Of(plan.Task)
+		if err != nil {
+			return nil, nil, err
+		}
+		opt.Schema = t.Schema()
+		set, err := data.Read(c.String("data"), opt)
+		if err != nil {
+			return nil, nil, err
+		}
+		_, err = t.Labels(set, plan.Task.Labels)
+		return plan, set, err
 	}
 	if !c.IsSet("method") {
-		return nil, fmt.Errorf("%s: %w", path, &inject.NoPlanError{})
+		return nil, nil, fmt.Errorf("%s: %w", path, &inject.NoPlanError{})
 	}
 	enc, err := recognise(path, g)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	labels := labelsFrom(c)
-	if name := c.String("task"); name != "none" {
-		t, err := task.New(name)
-		if err != nil {
-			return nil, err
-		}
-		if labels, err = t.Labels(set, labels); err != nil {
-			return nil, err
-		}
+	t, err := taskFrom(c)
+	if err != nil || t == nil {
+		return nil, nil, cmp.Or(err, fmt.Errorf("--task none: nothing says what to train for"))
 	}
-	return injectInto(c, enc, labels)
+	opt.Schema = t.Schema()
+	set, err := data.Read(c.String("data"), opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	labels, err := t.Labels(set, labelsFrom(c))
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err = injectInto(c, enc, labels)
+	return plan, set, err
 }
 
 func (j *job) data(c *cli.Context, r *reader, set *data.Set, plan *inject.Plan) (err error) {
@@ -115,7 +127,13 @@ func (j *job) data(c *cli.Context, r *reader, set *data.Set, plan *inject.Plan) 
 	if c.String("eval") == "" {
 		return nil
 	}
-	eval, err := data.Read(c.String("eval"), dataOptions(c))
+	t, err := task.Of(plan.Task)
+	if err != nil {
+		return err
+	}
+	opt := dataOptions(c)
+	opt.Schema = t.Schema()
+	eval, err := data.Read(c.String("eval"), opt)
 	if err != nil {
 		return err
 	}

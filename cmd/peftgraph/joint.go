@@ -215,7 +215,7 @@ func predictJoint(c *cli.Context, o *console) error {
 		return err
 	}
 	for i, r := range requests {
-		if err := writeAnswer(o, j.tasks[r.task], r.Example, logits[i]); err != nil {
+		if err := writeAnswer(o, j.tasks[r.task], &data.Dataset{Examples: []data.Example{r.Example}}, logits[i:i+1], 0, []int{0}); err != nil {
 			return err
 		}
 	}

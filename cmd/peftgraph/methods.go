@@ -45,6 +45,23 @@ func methodFlags() []cli.Flag {
 			isBool[s.Flag] = s.IsBool
 		}
 	}
+	for _, name := range task.Names() {
+		t, err := task.New(name)
+		if err != nil {
+			panic(err) // a registered task can't be unknown
+		}
+		for _, s := range task.Settings(t) {
+			if usages[s.Flag] == nil {
+				order = append(order, s.Flag)
+			}
+			text := name + ": " + s.Usage
+			if s.Default != "" && !s.IsBool {
+				text += " (default: " + s.Default + ")"
+			}
+			usages[s.Flag] = append(usages[s.Flag], text)
+			isBool[s.Flag] = s.IsBool
+		}
+	}
 	for _, flag := range order {
 		usage := strings.Join(usages[flag], "; ")
 		if isBool[flag] {
@@ -97,11 +114,37 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 			}
 			taken = taken || ok
 		}
+		if t, err := taskFrom(c); !taken && err == nil && t != nil {
+			taken, err = task.Set(t, name, fmt.Sprint(c.Value(name)))
+			if err != nil {
+				return nil, err
+			}
+		}
 		if !taken {
-			return nil, fmt.Errorf("--%s: no method given has this setting", name)
+			return nil, fmt.Errorf("--%s: neither a method given nor the task has this setting", name)
 		}
 	}
 	return ms, nil
+}
+
+// taskFrom builds the task that the flags ask for, nil for none.
+func taskFrom(c *cli.Context) (task.Task, error) {
+	if c.String("task") == "none" {
+		return nil, nil
+	}
+	t, err := task.New(c.String("task"))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range task.Settings(t) {
+		if !c.IsSet(s.Flag) {
+			continue
+		}
+		if _, err := task.Set(t, s.Flag, fmt.Sprint(c.Value(s.Flag))); err != nil {
+			return nil, err
+		}
+	}
+	return t, task.Validate(t)
 }
 
 // rightSettings is the action of --method: wrong settings are told before anything is read.
@@ -148,11 +191,9 @@ func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.P
 		return nil, err
 	}
 	opt := inject.Options{Head: inject.HeadKind(c.String("head")), HeadDrop: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Base: fingerprint}
-	if name := c.String("task"); name != "none" {
-		t, err := task.New(name)
-		if err != nil {
-			return nil, err
-		}
+	if t, err := taskFrom(c); err != nil {
+		return nil, wrongUsage(c, err)
+	} else if t != nil {
 		if opt.Task, err = task.ForInjection(t, labels); err != nil {
 			return nil, err
 		}

@@ -45,16 +45,17 @@ func runPredict(c *cli.Context, o *console, dir string) error {
 		return err
 	}
 	defer l.close()
-	d := data.NewDataset(l.reader.tokenizer, examples, l.reader.maxLength)
-	if d.Truncated > 0 {
-		o.note("%d of %d texts are longer than %d tokens and were cut", d.Truncated, len(examples), l.reader.maxLength)
-	}
-	p, err := l.predict(c.Context, o, d, c.Int("eval-batch-size"))
+	d, err := l.reader.dataset(&data.Set{Path: "standard input", Examples: examples}, l.run.Plan.Task)
 	if err != nil {
 		return err
 	}
-	for i, e := range examples {
-		if err := writeAnswer(o, multitask.TaskOf("", l.run.Plan), e, p[i]); err != nil {
+	rows, err := l.predict(c.Context, o, d, c.Int("eval-batch-size"))
+	if err != nil {
+		return err
+	}
+	of := multitask.TaskOf("", l.run.Plan)
+	for i, windows := range d.Windows() {
+		if err := writeAnswer(o, of, d, rows, i, windows); err != nil {
 			return err
 		}
 	}
@@ -92,13 +93,13 @@ func texts(c *cli.Context) ([]data.Example, error) {
 }
 
 // writeAnswer prints what an output says of a text.
-func writeAnswer(o *console, of multitask.Task, e data.Example, row []float32) error {
+func writeAnswer(o *console, of multitask.Task, d *data.Dataset, rows [][]float32, example int, windows []int) error {
 	t, err := task.Of(of.Task)
 	if err != nil {
 		return err
 	}
-	r := &task.Results{Data: &data.Dataset{Examples: []data.Example{e}}, Rows: [][]float32{row}, Width: of.Outputs(), Labels: of.Labels}
-	answer := t.Answer(r, 0, []int{0})
+	e := d.Examples[example]
+	answer := t.Answer(&task.Results{Data: d, Rows: rows, Width: of.Outputs(), Labels: of.Labels}, example, windows)
 	if o.json {
 		head, err := json.Marshal(struct {
 			Task string `json:"task,omitempty"` // where there are several

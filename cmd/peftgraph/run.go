@@ -13,6 +13,7 @@ import (
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/optim"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func optimizerUsage() string { return "one of " + strings.Join(optim.Names(), ", ") }
@@ -97,7 +98,11 @@ func trainedModel(run *train.Run, path string) (*graph.Graph, error) {
 
 // columns returns the reader's options that a run was trained with.
 func columns(run *train.Run) data.Options {
-	return data.Options{Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair, LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header}
+	var schema *data.Schema
+	if t, err := task.Of(run.Plan.Task); err == nil {
+		schema = t.Schema()
+	}
+	return data.Options{Schema: schema, Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair, LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header}
 }
 
 // metricsText is ", accuracy 0.9123, f1 0.9001".

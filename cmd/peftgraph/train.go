@@ -15,6 +15,7 @@ import (
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/optim"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func trainCommand() *cli.Command {
@@ -173,17 +174,17 @@ func (j *job) finish(o *console, s train.State, t *train.Trainer, p *progress) e
 	}
 	size := t.Step.Layout.Size
 	v := struct {
-		Run       string             `json:"run"`
-		Steps     int                `json:"steps"`
-		BestEpoch int                `json:"best_epoch"`
-		Metrics   map[string]float64 `json:"metrics,omitempty"`
-		Examples  int                `json:"examples"`
-		Cut       int                `json:"truncated"` // examples longer than --max-length
-		Trainable int                `json:"trainable_parameters"`
-		Share     float64            `json:"trainable_share"`
-		Estimate  *train.Memory      `json:"memory_estimate,omitempty"`
-		PerStep   float64            `json:"seconds_per_step,omitempty"` // mean without the first
-		Peak      int64              `json:"peak_memory,omitempty"`      // bytes, mapped weights included
+		Run       string        `json:"run"`
+		Steps     int           `json:"steps"`
+		BestEpoch int           `json:"best_epoch"`
+		Metrics   task.Scores   `json:"metrics,omitempty"`
+		Examples  int           `json:"examples"`
+		Cut       int           `json:"truncated"` // examples longer than --max-length
+		Trainable int           `json:"trainable_parameters"`
+		Share     float64       `json:"trainable_share"`
+		Estimate  *train.Memory `json:"memory_estimate,omitempty"`
+		PerStep   float64       `json:"seconds_per_step,omitempty"` // mean without the first
+		Peak      int64         `json:"peak_memory,omitempty"`      // bytes, mapped weights included
 	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, len(j.train.Encodings), j.train.Truncated, size, float64(size) / float64(j.run.Plan.Encoder.Parameters), j.memory, p.perStep(), peakMemory()}
 	if v.PerStep > 0 && v.Peak > 0 {
 		o.note("  took    %.3g s a step, at most %s of memory, mapped weights included", v.PerStep, bytesText(v.Peak))
