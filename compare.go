@@ -163,7 +163,7 @@ func (e *engine) compare(ctx context.Context, d *data.Dataset, batch int, sides 
 	}
 	progress := e.step("comparing")
 	done := 0
-	for _, indices := range data.EvalOrder(d.Lengths(), batch) {
+	for _, indices := range d.EvalOrder(batch) {
 		if err := compareBatch(ctx, out, d.Batch(indices), names, sides); err != nil {
 			return nil, err
 		}

@@ -27,6 +27,9 @@
 // requests for all of them, mixed in one batch, and its export is one file for all. A call whose context ends returns at once.
 // Close ends the predictor's goroutine and frees the model.
 //
+// What an answer is, the task says: a [Prediction] has it as the task's own type, as lines for a person, and as JSON. Tasks are
+// those of [task.Names]; [NewTask] makes one with settings, and without one a head classifies.
+//
 // # Other people's adapters
 //
 // [OpenAdapter] reads PEFT's folders, AdapterHub's, onnxruntime's .onnx_adapter files and injected models; [Model.WithAdapter] puts

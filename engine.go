@@ -9,7 +9,9 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/runtime"
+	"github.com/peftgraph/peftgraph/train"
 )
 
 // An Engine says where models run, and who hears of it. The zero value takes the libonnxruntime that [runtime.Find] finds and
@@ -97,4 +99,21 @@ func weightsDir(g *graph.Graph) string {
 		}
 	}
 	return best
+}
+
+// A serving is a graph that answers for one task or for several, in onnxruntime.
+type serving struct {
+	*train.Predictor
+	close func()
+}
+
+// serve gives a graph with the plan's output to onnxruntime, no other output.
+func (e *engine) serve(ctx context.Context, name string, g *graph.Graph, p *inject.Plan) (*serving, error) {
+	g.SetOutputs(g.Value(p.Logits))
+	g.Prune()
+	s, err := e.session(ctx, name, g)
+	if err != nil {
+		return nil, err
+	}
+	return &serving{train.NewPredictor(s, g, p), func() { _ = s.Close() }}, nil
 }

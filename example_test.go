@@ -78,7 +78,10 @@ func ExampleJoin() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		var answer peftgraph.Prediction
+		var answer struct {
+			Task, Text string
+			Logits     []float32
+		}
 		if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
 			log.Fatal(err)
 		}

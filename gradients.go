@@ -13,6 +13,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // GradientOptions say how gradients are checked.
@@ -84,9 +85,8 @@ func (opt GradientOptions) feeds(s *train.StepGraph, g *graph.Graph) (map[string
 		params[i] += float32(0.02 * rng.NormFloat64())
 	}
 	const length = 5
-	d := madeUp(s.Plan.Encoder.Vocab, min(max(cmp.Or(opt.Length, length), 2), s.Plan.Encoder.Positions))
-	d.Encodings = d.Encodings[len(d.Encodings)-2:]
-	madeUpTargets(d, s.Plan.Task)
+	n := min(max(cmp.Or(opt.Length, length), 2), s.Plan.Encoder.Positions)
+	d := task.MakeUp(s.Task, s.Plan.Task.Labels, s.Plan.Encoder.Vocab, n, 2, opt.Seed)
 	return s.Feeds(d.Batch([]int{0, 1}), params, 0.5, opt.Seed, 0)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/train"
 )
 
 // A Named is a run and the name that its task has beside others.
@@ -64,7 +65,7 @@ func deploy(g *graph.Graph, p *inject.Plan) error {
 
 // serving is the joined graph in a runtime, or the file it was written to.
 func (j *Joint) serving(s side, done func()) *serving {
-	return &serving{s.exec, s.graph, s.info, j.Tasks, true, done}
+	return &serving{&train.Predictor{Exec: s.exec, Graph: s.graph, Info: s.info, Tasks: j.Tasks}, done}
 }
 
 // Predictor gives the joined graph to onnxruntime. The caller closes the predictor.
@@ -81,7 +82,7 @@ func (j *Joint) Predictor(ctx context.Context, opt PredictorOptions) (*Predictor
 	for _, r := range j.runs {
 		readers = append(readers, r.reader)
 	}
-	return newPredictor(j.serving(side{exec: s, graph: j.graph, info: j.info}, func() { _ = s.Close() }), readers, opt), nil
+	return newPredictor(j.serving(side{exec: s, graph: j.graph, info: j.info}, func() { _ = s.Close() }), readers, opt)
 }
 
 // ExportedJoint says what was written for several tasks, and how it was proven.

@@ -53,7 +53,7 @@ func (x *jointExport) prove(ctx context.Context) (*ExportedJoint, error) {
 	}
 	defer done()
 	all, tasks := mix(x.proof)
-	rows, err := x.serving(written, done).all(ctx, all, tasks, x.opt.BatchSize, x.engine.step("predicting"))
+	rows, err := x.serving(written, done).Predict(ctx, all, tasks, x.opt.BatchSize, x.engine.step("predicting"))
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (x *jointExport) alone(ctx context.Context, p multitask.Part, d *data.Datas
 		return delta, err
 	}
 	defer own.close()
-	want, err := own.all(ctx, d, nil, x.opt.BatchSize, func(int, int) {})
+	want, err := own.Predict(ctx, d, nil, x.opt.BatchSize, nil)
 	if err != nil {
 		return delta, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // A Model is an encoder of the BERT family: as it was pretrained, injected, or deployed for several tasks.
@@ -82,27 +83,31 @@ func NewMethod(name string, settings ...string) (inject.Method, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range settings {
-		key, value, _ := strings.Cut(s, "=")
-		ok, err := inject.Set(m, key, value)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, fmt.Errorf("method %s has no setting %q", name, key)
-		}
+	err = set("method "+name, settings, func(key, value string) (bool, error) { return inject.Set(m, key, value) })
+	if err != nil {
+		return nil, err
 	}
 	return m, inject.Validate(m)
 }
 
-// NoTask is the task of a model that gets no head.
-const NoTask = "none"
+// set sets settings of the form KEY=VALUE.
+func set(of string, settings []string, one func(key, value string) (bool, error)) error {
+	for _, s := range settings {
+		key, value, _ := strings.Cut(s, "=")
+		if ok, err := one(key, value); err != nil {
+			return err
+		} else if !ok {
+			return fmt.Errorf("%s has no setting %q", of, key)
+		}
+	}
+	return nil
+}
 
 // InjectOptions say what [Model.Inject] puts into a model.
 type InjectOptions struct {
-	Methods []inject.Method
-	// Task is what the head is for, one of train.TaskNames, or [NoTask]; "" is classification.
-	Task        string
+	Methods     []inject.Method
+	Task        task.Task       // what the head is for, see [NewTask]; nil is classification
+	NoHead      bool            // put no head on the model
 	Labels      []string        // the classes, by name, in the order of the logits
 	Head        inject.HeadKind // what the head reads; "" is [inject.HeadAuto]
 	HeadDropout float64         // before the head, in training only; from 0 to 1
@@ -114,7 +119,7 @@ type InjectOptions struct {
 
 // Inject returns the model with the methods' parameters and a head in it, at their start; m stays as it is.
 func (m *Model) Inject(opt InjectOptions) (*Model, error) {
-	task, err := opt.task()
+	head, err := opt.head()
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +131,7 @@ func (m *Model) Inject(opt InjectOptions) (*Model, error) {
 			return nil, err
 		}
 	}
-	return m.with(opt.Methods, inject.Options{Task: task, Head: opt.Head, HeadDrop: opt.HeadDropout, Seed: opt.Seed})
+	return m.with(opt.Methods, inject.Options{Task: head, Head: opt.Head, HeadDrop: opt.HeadDropout, Seed: opt.Seed})
 }
 
 // with injects into a copy of the graph.

@@ -18,6 +18,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/internal/runtimetest"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func need[T any](v T, err error) func(testing.TB) T {
@@ -79,12 +80,13 @@ func TestManyCallersGetTheirOwnAnswers(t *testing.T) {
 
 func same(t *testing.T, got, want peftgraph.Prediction) {
 	t.Helper()
-	if got.Label != want.Label || got.Text != want.Text || len(got.Logits) != len(want.Logits) {
+	a, b := got.Answer.(task.ClassAnswer), want.Answer.(task.ClassAnswer)
+	if a.Label != b.Label || got.Text != want.Text || len(a.Logits) != len(b.Logits) {
 		t.Errorf("%+v, want %+v", got, want)
 		return
 	}
-	for i := range got.Logits {
-		if d := math.Abs(float64(got.Logits[i] - want.Logits[i])); !(d <= 1e-5) {
+	for i := range a.Logits {
+		if d := math.Abs(float64(a.Logits[i] - b.Logits[i])); !(d <= 1e-5) {
 			t.Errorf("%s: logit %d is off by %g", got.Text, i, d)
 		}
 	}
@@ -121,11 +123,11 @@ func TestTrainedRunOpens(t *testing.T) {
 	var answers []string
 	for _, r := range []*peftgraph.Run{run, opened, before} {
 		e := need(r.Evaluate(t.Context(), peftgraph.EvaluateOptions{Data: "dev.tsv"}))(t)
-		if e.Examples != 8 || r != before && fmt.Sprint(e.Metrics) != fmt.Sprint(run.Best) {
+		if e.Examples != 8 || r != before && e.Metrics["accuracy"] != run.Best["accuracy"] {
 			t.Error(e, run.Best)
 		}
 		p := need(r.Predictor(t.Context(), peftgraph.PredictorOptions{}))(t)
-		answers = append(answers, fmt.Sprint(need(p.Predict(t.Context(), texts[0]))(t)[0].Logits))
+		answers = append(answers, fmt.Sprint(need(p.Predict(t.Context(), texts[0]))(t)[0].Answer))
 		p.Close()
 	}
 	if answers[0] != answers[1] || answers[0] == answers[2] {
@@ -202,7 +204,7 @@ func TestAdapterOnAModel(t *testing.T) {
 	runtimetest.Library(t)
 	dir := t.TempDir()
 	adapter := need(peftgraph.OpenAdapter("sentiment", peftgraph.AdapterOptions{}))(t)
-	if err := adapter.Save(filepath.Join(dir, "hub"), format.AdapterHub); err != nil {
+	if err := adapter.Save(filepath.Join(dir, "hub"), format.HFPEFT); err != nil {
 		t.Fatal(err)
 	}
 	model := need(need(peftgraph.Open("model/model.onnx"))(t).WithAdapter(filepath.Join(dir, "hub"), peftgraph.AdapterOptions{}))(t)
@@ -215,7 +217,7 @@ func TestAdapterOnAModel(t *testing.T) {
 	}
 	same(t, answers[1], answers[0])
 	info := need(peftgraph.InspectAdapter(filepath.Join(dir, "hub")))(t)
-	if info.Format != format.AdapterHub || info.Parameters == 0 {
+	if info.Format != format.HFPEFT || info.Parameters == 0 {
 		t.Errorf("%+v", info)
 	}
 	rows := need(peftgraph.DiffAdapters(adapter, adapter, false))(t)
@@ -247,11 +249,12 @@ func TestGradientsOfAModel(t *testing.T) {
 func TestWrongSettings(t *testing.T) {
 	model := need(peftgraph.Open("model/model.onnx"))(t)
 	injected := need(model.Inject(peftgraph.InjectOptions{Labels: []string{"neg", "pos"}}))(t)
+	regression := need(peftgraph.NewTask("regression"))(t)
 	ctx := t.Context()
 	for want, try := range map[string]func() error{
-		"setting Labels: name the classes": func() error { _, err := model.Inject(peftgraph.InjectOptions{}); return err },
-		"setting Labels: a regression task": func() error {
-			_, err := model.Inject(peftgraph.InjectOptions{Task: "regression", Labels: texts})
+		"--labels: name the classes": func() error { _, err := model.Inject(peftgraph.InjectOptions{}); return err },
+		"--labels: a regression task": func() error {
+			_, err := model.Inject(peftgraph.InjectOptions{Task: regression, Labels: texts})
 			return err
 		},
 		"setting Data: it is needed":                           func() error { _, err := model.Train(ctx, options("new", "")); return err },
@@ -289,6 +292,9 @@ func TestWrongSettings(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := peftgraph.NewMethod("lora", "rnk=8"); err == nil || !strings.Contains(err.Error(), `no setting "rnk"`) {
+		t.Error(err)
+	}
+	if _, err := peftgraph.NewTask("regression", "rank=8"); err == nil || !strings.Contains(err.Error(), `no setting "rank"`) {
 		t.Error(err)
 	}
 	if _, err := peftgraph.OpenRun("model/model.onnx"); err == nil || !strings.Contains(err.Error(), "neither a run folder nor") {

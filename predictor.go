@@ -12,6 +12,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // ErrClosed is what a predictor that was closed answers.
@@ -30,6 +31,7 @@ type PredictorOptions struct {
 // what waits is computed together, in batches of like lengths, the tasks mixed.
 type Predictor struct {
 	serving *serving
+	tasks   []task.Task
 	readers []*reader // by task
 	opt     PredictorOptions
 	wake    chan struct{} // holds one: something waits, or the predictor is closed
@@ -52,6 +54,8 @@ type Request struct {
 
 // A call is what one goroutine waits for.
 type call struct {
+	sets      []*data.Dataset // by task; nil where it asks nothing of it
+	examples  []place         // by request
 	rows      []*row
 	unstarted int
 	results   chan result // has room for all that there can be
@@ -64,12 +68,16 @@ type result struct {
 	err  error
 }
 
-// A row is one text of a call.
+// A place is that of a request in its call's sets.
+type place struct{ task, example int }
+
+// A row is an encoding of a call.
 type row struct {
 	data.Encoding
-	call   *call
-	task   int
-	logits []float32
+	call *call
+	task int
+	at   int // in the task's set
+	out  []float32
 }
 
 // Predictor gives the run's model to onnxruntime. The caller closes the predictor.
@@ -82,20 +90,28 @@ func (r *Run) Predictor(ctx context.Context, opt PredictorOptions) (*Predictor, 
 	if err != nil {
 		return nil, err
 	}
-	return newPredictor(s, []*reader{r.reader}, opt), nil
+	return newPredictor(s, []*reader{r.reader}, opt)
 }
 
-func newPredictor(s *serving, readers []*reader, opt PredictorOptions) *Predictor {
+func newPredictor(s *serving, readers []*reader, opt PredictorOptions) (*Predictor, error) {
 	opt.BatchSize = cmp.Or(opt.BatchSize, train.DefaultSettings().EvalBatch)
 	p := &Predictor{serving: s, readers: readers, opt: opt, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	for _, t := range s.Tasks {
+		of, err := task.Of(t.Task)
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		p.tasks = append(p.tasks, of)
+	}
 	go p.work()
-	return p
+	return p, nil
 }
 
 // Adapters returns the names by which requests choose an adapter, in their order; one "" for a predictor of one run.
 func (p *Predictor) Adapters() []string {
 	var names []string
-	for _, t := range p.serving.tasks {
+	for _, t := range p.serving.Tasks {
 		names = append(names, t.Name)
 	}
 	return names
@@ -114,22 +130,19 @@ func (p *Predictor) Predict(ctx context.Context, texts ...string) ([]Prediction,
 // compute isn't computed.
 func (p *Predictor) PredictEach(ctx context.Context, requests ...Request) ([]Prediction, error) {
 	c, err := p.call(requests)
-	if err != nil || len(requests) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	if err := p.enqueue(ctx, c); err != nil {
-		return nil, err
+	if len(c.rows) > 0 {
+		if err := p.enqueue(ctx, c); err != nil {
+			return nil, err
+		}
+		if err := p.await(ctx, c); err != nil {
+			p.cancel(c)
+			return nil, err
+		}
 	}
-	if err := p.await(ctx, c); err != nil {
-		p.cancel(c)
-		return nil, err
-	}
-	out := make([]Prediction, len(requests))
-	for i, r := range c.rows {
-		out[i] = newPrediction(requests[i], p.serving.tasks[r.task], r.logits)
-		out[i].Truncated = r.Truncated
-	}
-	return out, nil
+	return p.answers(c), nil
 }
 
 // await returns once all rows of a call are done, or one failed, or ctx ended.
@@ -152,28 +165,54 @@ func (p *Predictor) await(ctx context.Context, c *call) error {
 
 // call encodes the requests, each text cut as its own run cut it.
 func (p *Predictor) call(requests []Request) (*call, error) {
-	c := &call{rows: make([]*row, len(requests)), unstarted: len(requests), results: make(chan result, len(requests))}
-	examples := make([][]data.Example, len(p.readers))
-	rows := make([][]*row, len(p.readers))
-	for i, r := range requests {
+	c := &call{sets: make([]*data.Dataset, len(p.tasks))}
+	asked := make([][]data.Example, len(p.tasks))
+	for _, r := range requests {
 		k, err := p.task(r.Adapter)
 		if err != nil {
 			return nil, err
 		}
-		c.rows[i] = &row{call: c, task: k}
-		examples[k] = append(examples[k], data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair})
-		rows[k] = append(rows[k], c.rows[i])
+		c.examples = append(c.examples, place{k, len(asked[k])})
+		asked[k] = append(asked[k], data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair})
 	}
-	for k, r := range p.readers {
-		of := ""
-		if p.serving.joint {
-			of = p.serving.tasks[k].Name + ": "
+	windows := make([][][]int, len(p.tasks))
+	for k, examples := range asked {
+		if examples == nil {
+			continue
 		}
-		for i, e := range r.encode(p.opt.Engine, of, examples[k]).Encodings {
-			rows[k][i].Encoding = e
+		t := p.serving.Tasks[k]
+		d, err := p.readers[k].dataset(p.opt.Engine, &data.Set{Path: t.Name, Examples: examples}, t.Task)
+		if err != nil {
+			return nil, err
+		}
+		c.sets[k], windows[k] = d, d.Windows()
+	}
+	for _, at := range c.examples {
+		for _, i := range windows[at.task][at.example] {
+			c.rows = append(c.rows, &row{Encoding: c.sets[at.task].Encodings[i], call: c, task: at.task, at: i})
 		}
 	}
+	c.unstarted, c.results = len(c.rows), make(chan result, len(c.rows))
 	return c, nil
+}
+
+// answers reads the outputs of a call's rows, once all are done.
+func (p *Predictor) answers(c *call) []Prediction {
+	rows, windows := make([][][]float32, len(c.sets)), make([][][]int, len(c.sets))
+	for k, d := range c.sets {
+		if d != nil {
+			rows[k], windows[k] = make([][]float32, len(d.Encodings)), d.Windows()
+		}
+	}
+	for _, r := range c.rows {
+		rows[r.task][r.at] = r.out
+	}
+	var out []Prediction
+	for _, at := range c.examples {
+		k := at.task
+		out = append(out, predict(p.tasks[k], p.serving.Tasks[k], c.sets[k], rows[k], at.example, windows[k][at.example]))
+	}
+	return out
 }
 
 // task returns an adapter's place.
@@ -254,7 +293,7 @@ func (p *Predictor) Close() error {
 func (p *Predictor) work() {
 	defer close(p.ended)
 	defer p.serving.close()
-	for p.wait() {
+	for idle := true; p.wait(idle); idle = false {
 		ctx, stop := context.WithCancel(context.Background())
 		if rows := p.next(stop); len(rows) > 0 {
 			p.compute(ctx, rows)
@@ -263,13 +302,16 @@ func (p *Predictor) work() {
 	}
 }
 
-// wait returns once there are rows, at once or, where nothing was going on, after others had the time to come. It is false
-// when there will be none.
-func (p *Predictor) wait() bool {
-	if n, closed := p.state(); n > 0 || closed {
+// wait returns once there are rows: at once after a batch, or where nothing was going on, after others had the time to come.
+// It is false when there will be none.
+func (p *Predictor) wait(idle bool) bool {
+	n, closed := p.state()
+	if closed || n > 0 && !idle {
 		return n > 0
 	}
-	<-p.wake
+	if n == 0 {
+		<-p.wake
+	}
 	late := time.NewTimer(p.opt.Delay)
 	defer late.Stop()
 	for p.opt.Delay > 0 {
@@ -283,7 +325,7 @@ func (p *Predictor) wait() bool {
 		}
 		break
 	}
-	n, closed := p.state()
+	n, closed = p.state()
 	return n > 0 || !closed
 }
 
@@ -334,19 +376,20 @@ func (p *Predictor) compute(ctx context.Context, rows []*row) {
 	}
 }
 
+// run computes rows, which are one batch, but for texts that one of its tasks has no positions for, or a model that takes one
+// length only.
 func (p *Predictor) run(ctx context.Context, rows []*row) error {
-	d := &data.Dataset{PadID: p.readers[0].tokenizer.PadID()}
-	tasks, indices := make([]int, len(rows)), make([]int, len(rows))
-	for i, r := range rows {
-		d.Encodings = append(d.Encodings, r.Encoding)
-		tasks[i], indices[i] = r.task, i
+	d := &data.Dataset{PadID: p.readers[0].tokenizer.PadID(), OneLength: p.readers[0].oneLength}
+	var tasks []int
+	for _, r := range rows {
+		d.Encodings, tasks = append(d.Encodings, r.Encoding), append(tasks, r.task)
 	}
-	out := make([][]float32, len(rows))
-	if err := p.serving.some(ctx, d, tasks, indices, out); err != nil {
+	out, err := p.serving.Predict(ctx, d, tasks, len(rows), nil)
+	if err != nil {
 		return err
 	}
 	for i, r := range rows {
-		r.logits = out[i]
+		r.out = out[i]
 	}
 	return nil
 }

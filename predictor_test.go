@@ -15,6 +15,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // A fakeModel answers each row with its number of tokens and its task, and counts. It waits for a token of gate at each batch,
@@ -80,13 +81,17 @@ func (f *fakeModel) Run(ctx context.Context, feeds map[string]*graph.Tensor, fet
 func (f *fakeModel) predictor(t *testing.T, opt PredictorOptions) *Predictor {
 	t.Helper()
 	g := graph.New("fake")
-	for _, name := range []string{"ids", "mask"} {
-		if _, err := g.AddInput(name, graph.Int64, graph.Shape{graph.Symbol("batch"), graph.Symbol("length")}); err != nil {
+	for _, name := range []string{"ids", "mask", multitask.TaskInput} {
+		dims := graph.Shape{graph.Symbol("batch"), graph.Symbol("length")}
+		if name == multitask.TaskInput {
+			dims = dims[:1]
+		}
+		if _, err := g.AddInput(name, graph.Int64, dims); err != nil {
 			t.Fatal(err)
 		}
 	}
 	info := models.Info{Vocab: 60, Positions: 32, Inputs: models.Inputs{IDs: "ids", Mask: "mask"}}
-	s := &serving{exec: f, graph: g, info: info, joint: true, close: func() { f.closed = true }}
+	s := &serving{&train.Predictor{Exec: f, Graph: g, Info: info}, func() { f.closed = true }}
 	var readers []*reader
 	for i, positions := range []int{32, 6} {
 		r, err := newReader("model", positions, info)
@@ -95,9 +100,12 @@ func (f *fakeModel) predictor(t *testing.T, opt PredictorOptions) *Predictor {
 		}
 		readers = append(readers, r)
 		name := fmt.Sprint(i)
-		s.tasks = append(s.tasks, multitask.Task{Name: name, Output: multitask.OutputPrefix + name, Positions: positions, Task: inject.Task{Type: classification, Labels: []string{"a", "b"}}})
+		s.Tasks = append(s.Tasks, multitask.Task{Name: name, Output: multitask.OutputPrefix + name, Positions: positions, Task: inject.Task{Type: "classification", Labels: []string{"a", "b"}}})
 	}
-	p := newPredictor(s, readers, opt)
+	p, err := newPredictor(s, readers, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { p.Close() })
 	return p
 }
@@ -129,7 +137,7 @@ func TestBatchesOfOneCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, n := range []float32{3, 9, 4, 7, 5} {
-		if got[i].Logits[0] != n || got[i].Label != "a" || got[i].Task != "0" {
+		if a := got[i].Answer.(task.ClassAnswer); a.Logits[0] != n || a.Label != "a" || got[i].Task != "0" {
 			t.Errorf("%d: %+v", i, got[i])
 		}
 	}
@@ -150,7 +158,8 @@ func TestCallsAreBatchedTogether(t *testing.T) {
 		calls.Go(func() {
 			got, err := p.PredictEach(t.Context(), r...)
 			for i := range got {
-				if int(got[i].Logits[0]) != len(strings.Fields(r[i].Text))+2 || fmt.Sprint(got[i].Logits[1]) != r[i].Adapter {
+				logits := got[i].Answer.(task.ClassAnswer).Logits
+				if int(logits[0]) != len(strings.Fields(r[i].Text))+2 || fmt.Sprint(logits[1]) != r[i].Adapter {
 					t.Errorf("%+v: %+v", r[i], got[i])
 				}
 			}

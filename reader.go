@@ -8,6 +8,7 @@ import (
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // DefaultMaxLength is how many tokens a text has before it is cut, where nothing else is said.
@@ -17,6 +18,7 @@ const DefaultMaxLength = 128
 type reader struct {
 	tokenizer *data.Tokenizer
 	maxLength int
+	oneLength bool // the model has no mask
 }
 
 // newReader loads a tokenizer and checks that it belongs to the model: every id needs a row in the word embeddings.
@@ -32,7 +34,7 @@ func newReader(path string, maxLength int, info models.Info) (*reader, error) {
 	if t.VocabSize() > info.Vocab {
 		return nil, hinted(fmt.Errorf("%s: the tokenizer has %d tokens and the model's vocabulary %d: it belongs to another model", t.Path(), t.VocabSize(), info.Vocab), where)
 	}
-	return &reader{t, min(maxLength, info.Positions)}, nil
+	return &reader{t, min(maxLength, info.Positions), info.Inputs.Mask == ""}, nil
 }
 
 // runReader is the reader of a run's own tokenizer.
@@ -43,31 +45,36 @@ func runReader(run *train.Run) (*reader, error) {
 	return newReader(run.TokenizerPath(), run.MaxLength, run.Plan.Encoder)
 }
 
-// encode encodes examples; of is what a note calls them: "test.tsv: ".
-func (r *reader) encode(e Engine, of string, examples []data.Example) *data.Dataset {
-	d := data.NewDataset(r.tokenizer, examples, r.maxLength)
-	if d.Truncated > 0 {
-		e.notef("%s%d of %d texts are longer than %d tokens and were cut", of, d.Truncated, len(examples), r.maxLength)
+// dataset encodes a set for the task, with its labels where it has any.
+func (r *reader) dataset(e Engine, set *data.Set, of inject.Task) (*data.Dataset, error) {
+	d, err := encode(task.Encoder{Tokenizer: r.tokenizer, MaxLength: r.maxLength}, set, of)
+	if err != nil {
+		return nil, err
 	}
-	return d
-}
-
-// dataset encodes a set with its labels for the task.
-func (r *reader) dataset(e Engine, set *data.Set, task inject.Task) (*data.Dataset, error) {
-	d := r.encode(e, set.Path+": ", set.Examples)
-	return d, attach(d, set, task)
+	d.OneLength = r.oneLength
+	if d.Truncated > 0 {
+		of := ""
+		if set.Path != "" {
+			of = set.Path + ": "
+		}
+		e.notef("%s%d of %d texts are longer than %d tokens and were cut", of, d.Truncated, len(set.Examples), r.maxLength)
+	}
+	return d, nil
 }
 
 // columns returns the reader's options that a run was trained with.
 func columns(run *train.Run) data.Options {
-	return data.Options{Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair, LabelColumn: run.Data.Label, NoHeader: !run.Data.Header}
+	return data.Options{Schema: schema(run.Plan.Task), Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair,
+		LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header}
 }
 
 // readAs is how the run's own data was read, where the options say nothing else.
 func readAs(opt data.Options, run *train.Run) data.Options {
+	as := columns(run)
 	if opt == (data.Options{}) && run.Data.Format != "" {
-		return columns(run)
+		return as
 	}
+	opt.Schema = as.Schema
 	return opt
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // A Run is a trained adapter with its base. What the run folder says, such as the plan, the settings and the best metrics,
@@ -169,7 +170,8 @@ type EvaluateOptions struct {
 type Evaluation struct {
 	Examples  int
 	Truncated int // texts longer than the run's
-	Metrics   map[string]float64
+	Metrics   task.Scores
+	Detail    task.Answer // what the task has to tell beside them, such as each class's precision and recall; nil for some
 }
 
 // Evaluate judges the run by its task's metrics.
@@ -194,12 +196,11 @@ func (r *Run) Evaluate(ctx context.Context, opt EvaluateOptions) (*Evaluation, e
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.all(ctx, d, nil, cmp.Or(opt.BatchSize, train.DefaultSettings().EvalBatch), opt.step("predicting"))
+	rows, err := s.Predict(ctx, d, nil, cmp.Or(opt.BatchSize, train.DefaultSettings().EvalBatch), opt.step("predicting"))
 	if err != nil {
 		return nil, err
 	}
-	scores, err := metrics(r.Plan.Task, d, rows)
-	return &Evaluation{len(rows), d.Truncated, scores}, err
+	return evaluate(r.Plan.Task, d, rows)
 }
 
 // A FinishedError says that a run has nothing left to train.

@@ -3,7 +3,6 @@ package peftgraph
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -11,58 +10,69 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/inject/multitask"
-	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
-// All that this package knows of a task's labels, logits and metrics is in this file.
+// What this package asks a task is in this file.
 
-const classification = "classification"
-
-// task checks the labels: a head for unnamed classes can't be right by chance.
-func (opt InjectOptions) task() (inject.Task, error) {
-	name := opt.Task
-	switch {
-	case name == NoTask:
-		name = ""
-	case name == "":
-		name = classification
+// NewTask returns a task by its registered name ([task.Names]), with settings as the command line has them:
+// "label-smoothing=0.1".
+func NewTask(name string, settings ...string) (task.Task, error) {
+	t, err := task.New(name)
+	if err != nil {
+		return nil, err
 	}
-	if name != classification {
-		if opt.Labels != nil {
-			return inject.Task{}, settingf("Labels", "a %s task has no classes", opt.Task)
-		}
-		return inject.Task{Type: name}, nil
+	err = set("task "+name, settings, func(key, value string) (bool, error) { return task.Set(t, key, value) })
+	if err != nil {
+		return nil, err
 	}
-	if opt.Labels == nil {
-		return inject.Task{}, settingf("Labels", "name the classes in the order of the logits, such as neg,pos (or take the task %s, for no head)", NoTask)
-	}
-	if _, err := data.NewLabels(opt.Labels); err != nil {
-		return inject.Task{}, settingf("Labels", "%v", err)
-	}
-	return inject.Task{Type: name, Labels: opt.Labels}, nil
+	return t, task.Validate(t)
 }
 
-// labelsFrom finds the classes in the training data, where the task has any and they weren't named.
-func (opt *InjectOptions) labelsFrom(set *data.Set) error {
-	if opt.Labels != nil || opt.Task != "" && opt.Task != classification {
-		return nil
+// task is what the head is to be for; nil is classification.
+func (opt InjectOptions) task() (task.Task, error) {
+	if opt.Task != nil {
+		return opt.Task, nil
 	}
-	classes, err := data.InferLabels(set)
-	if err == nil {
-		opt.Labels = classes.Names()
+	return task.New("classification")
+}
+
+// head checks the labels: a head for unnamed classes can't be right by chance.
+func (opt InjectOptions) head() (inject.Task, error) {
+	if opt.NoHead {
+		if opt.Labels != nil {
+			return inject.Task{}, settingf("Labels", "without a head there are no classes")
+		}
+		return inject.Task{}, nil
 	}
-	return err
+	t, err := opt.task()
+	if err != nil {
+		return inject.Task{}, err
+	}
+	labels, err := t.Labels(nil, opt.Labels)
+	if err != nil {
+		return inject.Task{}, &SettingError{"", err.Error()}
+	}
+	return task.ForInjection(t, labels)
 }
 
 // relabel gives an adapter's classes names, unless there are none given.
 func relabel(a *format.Adapter, labels []string) error {
-	switch {
-	case labels == nil:
+	if labels == nil {
 		return nil
-	case a.Task.Type != classification:
+	}
+	if a.Task.Type == "" {
 		return settingf("Labels", "the adapter has no classes")
-	case len(labels) != a.Task.Outputs():
+	}
+	t, err := task.Of(a.Task)
+	if err != nil {
+		return err
+	}
+	if labels, err = t.Labels(nil, labels); err != nil {
+		return &SettingError{"", err.Error()}
+	}
+	if len(labels) != a.Task.Outputs() {
 		return settingf("Labels", "%d names for a classifier of %d classes", len(labels), a.Task.Outputs())
 	}
 	a.Task.Labels = labels
@@ -70,12 +80,12 @@ func relabel(a *format.Adapter, labels []string) error {
 }
 
 // storeLabels writes the classes' names where Hugging Face's programs look for them in an ONNX file.
-func storeLabels(g *graph.Graph, task inject.Task) error {
-	if len(task.Labels) == 0 {
+func storeLabels(g *graph.Graph, of inject.Task) error {
+	if len(of.Labels) == 0 {
 		return nil
 	}
 	byID := map[string]string{}
-	for i, name := range task.Labels {
+	for i, name := range of.Labels {
 		byID[strconv.Itoa(i)] = name
 	}
 	text, err := json.Marshal(byID)
@@ -86,96 +96,92 @@ func storeLabels(g *graph.Graph, task inject.Task) error {
 	return nil
 }
 
-// attach attaches a set's labels to its encodings.
-func attach(d *data.Dataset, set *data.Set, task inject.Task) error {
-	if set.LabelColumn == "" || task.Type == "" {
+// schema says which columns a plan's task reads; nil is the usual ones.
+func schema(of inject.Task) *data.Schema {
+	t, err := task.Of(of)
+	if err != nil {
 		return nil
 	}
-	t, err := train.NewTask(task.Type)
-	if err != nil {
-		return err
-	}
-	if t.LabelType == graph.Float {
-		d.Scores, err = set.Scores()
-		return err
-	}
-	classes, err := data.NewLabels(task.Labels)
-	if err != nil {
-		return err
-	}
-	if d.Labels, err = classes.IDs(set); err != nil {
-		return hinted(err, "correct the row, or name its label too when the model is injected, with setting Labels")
-	}
-	return nil
+	return t.Schema()
 }
 
-// madeUpTargets gives examples that were made up some targets of any task.
-func madeUpTargets(d *data.Dataset, task inject.Task) {
-	for i := range d.Encodings {
-		d.Labels = append(d.Labels, int64(i%task.Outputs()))
-		d.Scores = append(d.Scores, float32(i))
-	}
-}
-
-// metrics judges rows of logits by the data set's labels.
-func metrics(task inject.Task, d *data.Dataset, rows [][]float32) (map[string]float64, error) {
-	t, err := train.NewTask(task.Type)
+// encode turns a set into what a model is fed.
+func encode(e task.Encoder, set *data.Set, of inject.Task) (*data.Dataset, error) {
+	t, err := task.Of(of)
 	if err != nil {
 		return nil, err
 	}
-	p := train.Predictions{Outputs: task.Outputs()}
-	for _, r := range rows {
-		p.Logits = append(p.Logits, r...)
-	}
-	for _, l := range d.Labels {
-		p.Labels = append(p.Labels, float64(l))
-	}
-	for _, s := range d.Scores {
-		p.Labels = append(p.Labels, float64(s))
-	}
-	return t.Evaluate(p), nil
+	return t.Encode(e, set, of.Labels)
 }
 
-// A Prediction is a model's answer to a text. Its JSON form is a line of what the predict command prints.
+// evaluate judges rows of outputs by the data set's targets.
+func evaluate(of inject.Task, d *data.Dataset, rows [][]float32) (*Evaluation, error) {
+	t, err := task.Of(of)
+	if err != nil {
+		return nil, err
+	}
+	r := &task.Results{Data: d, Rows: rows, Width: of.Outputs(), Labels: of.Labels}
+	out := &Evaluation{Examples: len(d.Windows()), Truncated: d.Truncated}
+	if out.Metrics, err = t.Evaluate(r); err != nil {
+		return nil, err
+	}
+	if t, ok := t.(task.Detailer); ok {
+		out.Detail, err = t.Detail(r)
+	}
+	return out, err
+}
+
+// A Prediction is a model's answer to a request. Its JSON form is a line of what the predict command prints: the answer's
+// fields beside the task and the text.
 type Prediction struct {
-	Task        string    `json:"task,omitempty"` // the adapter's name, where there are several
-	Text        string    `json:"text"`
-	Pair        string    `json:"pair,omitempty"`
-	Label       string    `json:"label,omitempty"`
-	Probability float64   `json:"probability,omitempty"`
-	Value       *float64  `json:"value,omitempty"` // of a regression
-	Logits      []float32 `json:"logits"`
-	Truncated   bool      `json:"-"` // the text was cut to the run's length
+	Task       string // the adapter's name, where there are several
+	Text, Pair string
+	Answer     task.Answer // as its task has it: a [task.ClassAnswer], a [task.ValueAnswer], …
+	Truncated  bool        // the text was cut to the run's length
 }
 
-// newPrediction reads logits as a class, where there are labels, else as a value.
-func newPrediction(r Request, task multitask.Task, logits []float32) Prediction {
-	out := Prediction{Task: task.Name, Text: r.Text, Pair: r.Pair, Logits: logits}
-	if len(task.Labels) == 0 {
-		v := float64(logits[0])
-		out.Value = &v
-		return out
+// predict reads the outputs for one example, whose windows are the encodings at the indices.
+func predict(of task.Task, t multitask.Task, d *data.Dataset, rows [][]float32, example int, windows []int) Prediction {
+	e := d.Examples[example]
+	r := &task.Results{Data: d, Rows: rows, Width: t.Outputs(), Labels: t.Labels}
+	p := Prediction{Task: t.Name, Text: e.Text, Pair: e.Pair, Answer: of.Answer(r, example, windows)}
+	for _, w := range windows {
+		p.Truncated = p.Truncated || d.Encodings[w].Truncated
 	}
-	p := softmax(logits)
-	class := largest(p)
-	out.Label, out.Probability = task.Labels[class], p[class]
-	return out
+	return p
 }
 
-// Line is the prediction as the predict command prints it.
-func (p Prediction) Line() string {
+// MarshalJSON puts the answer's fields after the task's name and the text.
+func (p Prediction) MarshalJSON() ([]byte, error) {
+	head, err := json.Marshal(struct {
+		Task string `json:"task,omitempty"`
+		Text string `json:"text"`
+		Pair string `json:"pair,omitempty"`
+	}{p.Task, p.Text, p.Pair})
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(p.Answer)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, "%s,%s", head[:len(head)-1], body[1:]), nil
+}
+
+// Lines are the prediction as the predict command prints it.
+func (p Prediction) Lines() []string {
 	text := p.Text
 	if p.Pair != "" {
 		text += " | " + p.Pair
 	}
-	line := fmt.Sprintf("%s\t%.4f\t%s\n", p.Label, p.Probability, text)
-	if p.Value != nil {
-		line = fmt.Sprintf("%.4f\t%s\n", *p.Value, text)
+	lines := p.Answer.Lines()
+	for i, line := range lines {
+		if p.Task != "" {
+			line = p.Task + "\t" + line
+		}
+		lines[i] = line + "\t" + text
 	}
-	if p.Task != "" {
-		line = p.Task + "\t" + line
-	}
-	return line
+	return lines
 }
 
 // flips counts the rows of an output whose answer is another in the other model; −1 for an output that isn't one of answers.
@@ -191,23 +197,6 @@ func flips(name string, dims []int64, a, b []float64) int {
 		}
 	}
 	return count
-}
-
-func softmax(x []float32) []float64 {
-	top := math.Inf(-1)
-	for _, v := range x {
-		top = max(top, float64(v))
-	}
-	out := make([]float64, len(x))
-	sum := 0.0
-	for i, v := range x {
-		out[i] = math.Exp(float64(v) - top)
-		sum += out[i]
-	}
-	for i := range out {
-		out[i] /= sum
-	}
-	return out
 }
 
 func largest(x []float64) int {

@@ -16,6 +16,7 @@ import (
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // TrainOptions say what a run is trained on, with what, and where it is kept.
@@ -133,11 +134,8 @@ func (m *Model) job(opt TrainOptions) (*job, error) {
 	if j.run, err = train.NewRun(opt.Output); err != nil {
 		return nil, err
 	}
-	set, err := data.Read(opt.Data, opt.DataOptions)
+	m, set, err := m.trainable(&opt)
 	if err != nil {
-		return nil, err
-	}
-	if m, err = m.trainable(opt.InjectOptions, set); err != nil {
 		return nil, err
 	}
 	j.graph, j.run.Plan, j.run.Settings = m.Graph, m.Plan, opt.Settings
@@ -151,22 +149,38 @@ func (m *Model) job(opt TrainOptions) (*job, error) {
 	return j, j.run.SetModel(m.Path)
 }
 
-// trainable is the model with something to train in it.
-func (m *Model) trainable(opt InjectOptions, set *data.Set) (*Model, error) {
+// trainable is the model with something to train in it, and the training data read as its task wants; so will the other data.
+func (m *Model) trainable(opt *TrainOptions) (*Model, *data.Set, error) {
+	var t task.Task
+	var err error
 	switch {
 	case m.Plan == nil && len(opt.Methods) == 0:
-		return nil, fmt.Errorf("%s: %w", m.Path, &inject.NoPlanError{})
+		return nil, nil, fmt.Errorf("%s: %w", m.Path, &inject.NoPlanError{})
+	case m.Plan == nil && opt.NoHead:
+		return nil, nil, settingf("NoHead", "nothing says what to train for")
 	case m.Plan == nil:
-		if err := opt.labelsFrom(set); err != nil {
-			return nil, err
-		}
-		return m.Inject(opt)
+		t, err = opt.task()
 	case len(opt.Methods) > 0:
-		return nil, settingf("Method", "%s is injected already; train the original model, or give no method", m.Path)
+		return nil, nil, settingf("Method", "%s is injected already; train the original model, or give no method", m.Path)
 	case m.Plan.Task.Type == "":
-		return nil, fmt.Errorf("%s was injected without a head: inject again with a task", m.Path)
+		return nil, nil, fmt.Errorf("%s was injected without a head: inject again with a task", m.Path)
+	default:
+		opt.Labels = m.Plan.Task.Labels
+		t, err = task.Of(m.Plan.Task)
 	}
-	return m, nil
+	if err != nil {
+		return nil, nil, err
+	}
+	opt.DataOptions.Schema = t.Schema()
+	set, err := data.Read(opt.Data, opt.DataOptions)
+	if err != nil {
+		return nil, nil, err
+	}
+	if opt.Labels, err = t.Labels(set, opt.Labels); err != nil || m.Plan != nil {
+		return m, set, err
+	}
+	m, err = m.Inject(opt.InjectOptions)
+	return m, set, err
 }
 
 // read encodes the data.
@@ -184,7 +198,7 @@ func (j *job) read(set *data.Set, opt TrainOptions) (err error) {
 		}
 	}
 	j.run.MaxLength = j.reader.maxLength
-	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header}
+	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header, Base: set.LabelBase}
 	return j.run.SetData(opt.Data, opt.Eval)
 }
 
@@ -319,7 +333,7 @@ func (j *job) trainer(ctx context.Context) (*train.Trainer, func(), error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, exec.Close())
 	}
-	t.Forward = &train.Predictor{Exec: fexec, Graph: forward, Plan: j.run.Plan}
+	t.Forward = train.NewPredictor(fexec, forward, j.run.Plan)
 	return t, func() { _ = exec.Close(); _ = fexec.Close() }, nil
 }
 

@@ -1,45 +1,120 @@
 package inject
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/models"
 )
 
-// A HeadKind says what the classifier reads.
+// A HeadKind says what a head reads: the name of a registered head, or HeadAuto.
 type HeadKind string
 
-// The kinds of head. HeadAuto takes the model's own classifier when it has one with the right number of outputs, else its
-// pooler, else the mean.
-const (
-	HeadAuto      HeadKind = "auto"
-	HeadExisting  HeadKind = "existing"   // the classifier the model was exported with, trained further
-	HeadPooler    HeadKind = "pooler"     // tanh(dense(first token)), the model's own, frozen
-	HeadNewPooler HeadKind = "new-pooler" // the same, a trained copy of the model's own, or new where it has none
-	HeadCLS       HeadKind = "cls"        // the first token
-	// HeadPreClassifier is new-pooler with relu, as DistilBERT's classifier has it in Hugging Face's models.
-	HeadPreClassifier HeadKind = "pre-classifier"
-	HeadMean          HeadKind = "mean" // the mean over the tokens that the attention mask admits
-)
+// HeadAuto takes the first registered head that the model has for the task: its own classifier with the right number of
+// outputs before all, then what the model was made to be pooled by ([Options.Pooling]).
+const HeadAuto HeadKind = "auto"
 
-// HeadKinds lists the accepted kinds.
-func HeadKinds() []HeadKind {
-	return []HeadKind{HeadAuto, HeadExisting, HeadPooler, HeadNewPooler, HeadPreClassifier, HeadCLS, HeadMean}
+// A head computes what a task wants of the encoder. Each is one file head_<name>.go that registers it.
+type head struct {
+	kind    HeadKind
+	summary string
+	// rank orders the choice of HeadAuto, the smallest first; heads without one are taken only when they are asked for.
+	rank  int
+	tasks []models.Task // what it can be the head of
+	// fits says why a model can't have the head for a task; nil where each can.
+	fits func(e *models.Encoder, t Task) error
+	// instead is the head that is taken where a model can't have this one.
+	instead HeadKind
+	// features returns what the classifier reads: [batch, hidden], or [batch, tokens, hidden] for a head of tokens.
+	features func(in *Injection, p *graph.Patch) *graph.Value
+	// dense is the linear map that the head trains before the classifier, nil for most.
+	dense *headDense
+	// readsPooler: the model's pooler is on the way, so that methods may adapt it.
+	readsPooler bool
+	// classifier returns the base's classifier that training starts from; nil starts a new one.
+	classifier func(e *models.Encoder) *models.Linear
 }
 
-// Head is the part of the plan that says how logits come from the encoder.
+// A headDense is a linear map that a head trains between the first token and the classifier.
+type headDense struct{ name, target, activation string }
+
+var heads = map[HeadKind]*head{}
+
+func registerHead(h *head) {
+	if heads[h.kind] != nil || h.kind == HeadAuto {
+		panic("inject: head " + string(h.kind) + " registered twice")
+	}
+	heads[h.kind] = h
+}
+
+// HeadKinds lists the accepted kinds, HeadAuto first.
+func HeadKinds() []HeadKind {
+	out := []HeadKind{HeadAuto}
+	for _, h := range sortedHeads() {
+		out = append(out, h.kind)
+	}
+	return out
+}
+
+// HeadSummary returns one line about a kind.
+func HeadSummary(k HeadKind) string {
+	if h := heads[k]; h != nil {
+		return h.summary
+	}
+	return "the model's own where it fits, else what the model was made to be pooled by, else the mean of a text's tokens"
+}
+
+// sortedHeads are the heads by rank, then by name.
+func sortedHeads() []*head {
+	var out []*head
+	for _, h := range heads {
+		out = append(out, h)
+	}
+	slices.SortFunc(out, func(a, b *head) int {
+		if (a.rank == 0) != (b.rank == 0) {
+			return b.rank - a.rank
+		}
+		return cmp.Or(a.rank-b.rank, cmp.Compare(a.kind, b.kind))
+	})
+	return out
+}
+
+// suits says why a model can't have the head for a task.
+func (h *head) suits(e *models.Encoder, t Task) error {
+	if !slices.Contains(h.tasks, t.Head()) {
+		return fmt.Errorf("it is no head for %s", t.Head())
+	}
+	if h.fits == nil {
+		return nil
+	}
+	return h.fits(e, t)
+}
+
+// Head is the part of the plan that says how the outputs come from the encoder.
 type Head struct {
 	Kind    HeadKind `json:"kind,omitempty"`
 	Dropout float64  `json:"dropout,omitempty"`
 }
 
-// LogitsName is the name of the output that a new head writes.
-const LogitsName = "logits"
+// The names of the outputs that a new head writes: logits, or an embedding where there is no classifier.
+const (
+	LogitsName    = "logits"
+	EmbeddingName = "sentence_embedding"
+)
+
+// head returns the head of the plan, one without effect where the task has none.
+func (in *Injection) head() *head {
+	if h := heads[in.Plan.Head.Kind]; h != nil {
+		return h
+	}
+	return &head{readsPooler: true}
+}
 
 // planHead decides the head before the methods run: modules that the head trains whole are not adapted.
 func (in *Injection) planHead(opt Options) error {
-	kind, err := in.headKind(opt.Head)
+	kind, err := in.headKind(opt)
 	if err != nil {
 		return err
 	}
@@ -50,49 +125,106 @@ func (in *Injection) planHead(opt Options) error {
 	return nil
 }
 
+func (in *Injection) headKind(opt Options) (HeadKind, error) {
+	e, t := in.Encoder, in.Plan.Task
+	if opt.Head != HeadAuto && opt.Head != "" {
+		h := heads[opt.Head]
+		if h == nil {
+			return "", fmt.Errorf("--head %q: unknown; the kinds are %v", opt.Head, HeadKinds())
+		}
+		err := h.suits(e, t)
+		if other := heads[h.instead]; err != nil && other != nil && other.suits(e, t) == nil {
+			h, err = other, nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("--head %s: %w", opt.Head, err)
+		}
+		return h.kind, nil
+	}
+	var fit []HeadKind
+	for _, h := range sortedHeads() {
+		if h.rank == 0 || h.suits(e, t) != nil {
+			continue
+		}
+		if h.classifier != nil {
+			return h.kind, nil
+		}
+		fit = append(fit, h.kind)
+	}
+	if h := heads[opt.Pooling]; h != nil && h.suits(e, t) == nil {
+		return h.kind, nil
+	}
+	if len(fit) == 0 {
+		return "", fmt.Errorf("no head is known for %s; the kinds are %v", t.Head(), HeadKinds())
+	}
+	return fit[0], nil
+}
+
 func (in *Injection) addHead() error {
-	kind := in.Plan.Head.Kind
+	h := in.head()
 	p := in.Patch("classifier")
-	features := in.features(p, kind)
+	x := h.features(in, p)
 	if p.Err() != nil {
 		return p.Err()
 	}
-	w, b, err := in.classifierStart(kind, in.Plan.Task.Outputs())
+	if in.Plan.Task.Head() == models.FeatureExtraction {
+		return in.publish(p, in.embedding(p, x), EmbeddingName)
+	}
+	w, b, err := in.classifierStart(h)
 	if err != nil {
 		return err
 	}
 	how := "normal(0.02)"
-	if kind == HeadExisting {
+	if h.classifier != nil {
 		how = "base"
 	}
 	vw := in.Trainable(p, "weight", Trainable{Target: "classifier", Role: "weight", Init: how}, w)
 	vb := in.Trainable(p, "bias", Trainable{Target: "classifier", Role: "bias", Init: how}, b)
-	x := in.dropout(p, features, in.Plan.Head.Dropout)
-	logits := p.With(graph.IntAttr("transB", 1)).Op("Gemm", x, vw, vb)
-	p.Typed(logits, graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(in.Plan.Task.Outputs()))})
-	return in.publish(p, logits)
+	return in.publish(p, in.classify(p, in.dropout(p, x, in.Plan.Head.Dropout), vw, vb), LogitsName)
 }
 
-// publish makes logits the model's output of that name: in place of the old classifier's when there is one.
-func (in *Injection) publish(p *graph.Patch, logits *graph.Value) error {
+// classify is x·wᵀ + b, [batch, outputs] or [batch, tokens, outputs].
+func (in *Injection) classify(p *graph.Patch, x, w, b *graph.Value) *graph.Value {
+	outputs := graph.Fixed(int64(in.Plan.Task.Outputs()))
+	if !in.Plan.Task.Head().PerToken() {
+		logits := p.With(graph.IntAttr("transB", 1)).Op("Gemm", x, w, b)
+		return p.Typed(logits, graph.Float, graph.Shape{in.batch(), outputs})
+	}
+	logits := p.Op("Add", p.Op("MatMul", x, p.With(graph.IntsAttr("perm", 1, 0)).Op("Transpose", w)), b)
+	return p.Typed(logits, graph.Float, append(in.tokens(), outputs))
+}
+
+// embedding is x [batch, hidden], scaled to length 1 where the task wants that: x / max(‖x‖, 1e-12), as PyTorch normalizes.
+func (in *Injection) embedding(p *graph.Patch, x *graph.Value) *graph.Value {
+	if !in.Plan.Task.Normalize {
+		return p.Op("Identity", x)
+	}
+	square := p.Op("Reshape", p.Op("MatMul", p.Op("Reshape", x, p.Ints(0, 1, -1)), p.Op("Reshape", x, p.Ints(0, -1, 1))), p.Ints(-1, 1))
+	norm := p.Op("Max", p.Op("Sqrt", square), p.Float(graph.Float, 1e-12))
+	return p.Typed(p.Op("Div", x, norm), graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(in.Encoder.Hidden))})
+}
+
+// publish makes the head's result the model's output of that name: in place of the old classifier's when there is one.
+func (in *Injection) publish(p *graph.Patch, result *graph.Value, name string) error {
 	old := in.Encoder.Logits
-	replaced := old != nil && old.IsOutput() && old.Shape.Compatible(logits.Shape)
+	replaced := old != nil && in.Encoder.Task == in.Plan.Task.Head() && old.Shape.Compatible(result.Shape)
+	isOutput := replaced && old.IsOutput()
 	if replaced {
-		p.Shunt(old, logits)
+		p.Shunt(old, result)
 	}
 	if err := p.Apply(); err != nil {
 		return err
 	}
-	if !replaced {
-		if err := in.retire(LogitsName); err != nil {
+	if !isOutput {
+		if err := in.retire(name); err != nil {
 			return err
 		}
-		if err := in.Graph.Rename(logits, LogitsName); err != nil {
+		if err := in.Graph.Rename(result, name); err != nil {
 			return err
 		}
-		in.Graph.AddOutput(logits)
+		in.Graph.AddOutput(result)
 	}
-	in.Plan.Logits = logits.Name()
+	in.Plan.Logits = result.Name()
 	return nil
 }
 
@@ -112,129 +244,29 @@ func (in *Injection) retire(name string) error {
 	return in.Graph.Rename(old, in.Graph.UniqueName(name+"/base"))
 }
 
-func (in *Injection) headKind(want HeadKind) (HeadKind, error) {
-	e := in.Encoder
-	has := e.Classifier != nil && e.Task == models.SequenceClassification
-	fits := has && e.Classifier.Out == in.Plan.Task.Outputs()
-	switch want {
-	case HeadAuto, "":
-		switch {
-		case fits:
-			return HeadExisting, nil
-		case e.Pooled != nil:
-			return HeadPooler, nil
-		}
-		return HeadMean, nil
-	case HeadExisting:
-		if !has {
-			return "", fmt.Errorf("--head existing: the model was exported without a classifier; use pooler, cls or mean")
-		}
-		if !fits {
-			return "", fmt.Errorf("--head existing: the model's classifier has %d outputs and the task %d", e.Classifier.Out, in.Plan.Task.Outputs())
-		}
-		return want, nil
-	case HeadPooler:
-		if e.Pooled == nil {
-			return HeadNewPooler, nil
-		}
-		return want, nil
-	case HeadNewPooler, HeadPreClassifier, HeadCLS, HeadMean:
-		return want, nil
+// firstToken returns the hidden states of the first token, [batch, hidden].
+func (in *Injection) firstToken(p *graph.Patch) *graph.Value {
+	hidden := in.first
+	if hidden == nil {
+		hidden = in.Current(in.Encoder.LastHidden)
 	}
-	return "", fmt.Errorf("--head %q: unknown; the kinds are %v", want, HeadKinds())
+	return p.Typed(p.With(graph.IntAttr("axis", 1)).Op("Gather", hidden, p.Int(0)), graph.Float, in.pooledShape())
 }
 
-// features returns what the classifier reads, [batch, hidden].
-func (in *Injection) features(p *graph.Patch, kind HeadKind) *graph.Value {
-	e := in.Encoder
-	hidden := in.Current(e.LastHidden)
-	shape := graph.Shape{in.batch(), graph.Fixed(int64(e.Hidden))}
-	first := func() *graph.Value {
-		return p.Typed(p.With(graph.IntAttr("axis", 1)).Op("Gather", in.firstOf(hidden), p.Int(0)), graph.Float, shape)
-	}
-	switch {
-	case kind == HeadExisting:
-		return in.Current(e.Classifier.Input)
-	case kind == HeadPooler:
-		return in.Current(e.Pooled)
-	case kind.dense() != nil:
-		d := kind.dense()
-		w, b := in.denseStart(p, d)
-		dense := p.With(graph.IntAttr("transB", 1)).Op("Gemm", first(), w, b)
-		return p.Typed(activations[d.activation](p, dense), graph.Float, shape)
-	case kind == HeadMean:
-		return p.Typed(in.mean(p, hidden), graph.Float, shape)
-	}
-	return first()
+// pooledShape is [batch, hidden].
+func (in *Injection) pooledShape() graph.Shape {
+	return graph.Shape{in.batch(), graph.Fixed(int64(in.Encoder.Hidden))}
 }
 
-// firstOf returns the hidden states whose first token a head reads.
-func (in *Injection) firstOf(hidden *graph.Value) *graph.Value {
-	if in.first != nil {
-		return in.first
-	}
-	return hidden
-}
-
-// A headDense is the linear map that a head trains between the first token and the classifier.
-type headDense struct{ name, target, activation string }
-
-// dense returns the linear map that a kind of head trains, nil for kinds that train none.
-func (k HeadKind) dense() *headDense {
-	switch k {
-	case HeadNewPooler:
-		return &headDense{"pooler", "pooler.dense", "tanh"}
-	case HeadPreClassifier:
-		return &headDense{"pre_classifier", "pre_classifier", "relu"}
-	}
-	return nil
-}
-
-// denseStart adds the parameters of the linear map [hidden, hidden]: the base's where it has one before the same activation,
-// else N(0, 0.02²) and zeros.
-func (in *Injection) denseStart(p *graph.Patch, d *headDense) (w, b *graph.Value) {
-	n, how := int64(in.Encoder.Hidden), "normal(0.02)"
-	tw := graph.TensorOf([]int64{n, n}, normal(in.Rand(d.target), int(n*n), 0.02))
-	tb := graph.TensorOf(nil, make([]float32, n))
-	if base := in.Encoder.Pooler; base != nil && in.Encoder.PoolerActivation == d.activation {
-		var err error
-		if tw, tb, err = baseLinear(base); err != nil {
-			p.Fail(fmt.Errorf("%s: %w", d.name, err))
-			return nil, nil
-		}
-		how = "base"
-	}
-	w = in.Trainable(p, d.name+"/weight", Trainable{Target: d.target, Role: "weight", Init: how}, tw)
-	b = in.Trainable(p, d.name+"/bias", Trainable{Target: d.target, Role: "bias", Init: how}, tb)
-	return w, b
-}
-
-// mean is Σ mask·h / max(Σ mask, 1e-9) over the tokens, as sentence-transformers pools, in operators that mean the same at
-// every operator set from 7 on.
-func (in *Injection) mean(p *graph.Patch, hidden *graph.Value) *graph.Value {
-	mask := in.Encoder.AttentionMask
-	if mask == nil {
-		p.Fail(fmt.Errorf("--head mean: the model has no attention mask input; use cls or pooler"))
-		return nil
-	}
-	m := p.With(graph.IntAttr("to", int64(graph.Float))).Op("Cast", mask)
-	row := p.Op("Reshape", m, p.Ints(0, 1, -1))
-	count := p.Op("MatMul", row, p.Op("Reshape", m, p.Ints(0, -1, 1)))
-	sum := p.Op("MatMul", row, hidden)
-	mean := p.Op("Div", sum, p.Op("Max", count, p.Float(graph.Float, 1e-9)))
-	return p.Op("Reshape", mean, p.Ints(-1, int64(in.Encoder.Hidden)))
-}
-
-// classifierStart returns the classifier's first weight [outputs, in] and bias [outputs]: the base's for HeadExisting, else
-// N(0, 0.02²) and zeros, which is BERT's initializer_range.
-func (in *Injection) classifierStart(kind HeadKind, outputs int) (w, b *graph.Tensor, err error) {
-	e := in.Encoder
-	if kind != HeadExisting {
+// classifierStart returns the classifier's first weight [outputs, in] and bias [outputs]: the base's for a head that goes on
+// with it, else N(0, 0.02²) and zeros, which is BERT's initializer_range.
+func (in *Injection) classifierStart(h *head) (w, b *graph.Tensor, err error) {
+	e, outputs := in.Encoder, in.Plan.Task.Outputs()
+	if h.classifier == nil {
 		data := normal(in.Rand("classifier"), outputs*e.Hidden, 0.02)
 		return graph.TensorOf([]int64{int64(outputs), int64(e.Hidden)}, data), graph.TensorOf(nil, make([]float32, outputs)), nil
 	}
-	w, b, err = baseLinear(e.Classifier)
-	if err != nil {
+	if w, b, err = baseLinear(h.classifier(e)); err != nil {
 		return nil, nil, fmt.Errorf("classifier: %w", err)
 	}
 	return w, b, nil
@@ -265,6 +297,14 @@ func (in *Injection) batch() graph.Dim {
 		return s[0]
 	}
 	return graph.UnknownDim()
+}
+
+// tokens returns the batch and sequence dimensions of the ids.
+func (in *Injection) tokens() graph.Shape {
+	if s := in.Encoder.InputIDs.Shape; len(s) == 2 {
+		return s.Clone()
+	}
+	return graph.Shape{graph.UnknownDim(), graph.UnknownDim()}
 }
 
 // transpose returns the [cols, rows] form of a [rows, cols] matrix.

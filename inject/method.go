@@ -79,9 +79,10 @@ func NameOf(m Method) (string, error) {
 type Options struct {
 	Task     Task
 	Head     HeadKind
-	HeadDrop float64 // dropout before the classifier, training only
-	Seed     uint64  // of the initial values
-	Base     string  // fingerprint of g before injection
+	Pooling  HeadKind // what the model was made to be pooled by, where that is known: HeadAuto follows it
+	HeadDrop float64  // dropout before the classifier, training only
+	Seed     uint64   // of the initial values
+	Base     string   // fingerprint of g before injection
 	// Unset says that every parameter, frozen ones too, gets its value afterwards ([Plan.SetValues]). Starts that take a
 	// decomposition of the base's weights or their lengths are then NaN, which shows where a value is forgotten.
 	Unset bool

@@ -23,8 +23,7 @@ func (in *Injection) path(module string) string {
 // linears returns the encoder's linear maps, the classifier left to the head, and the pooler too where the head doesn't read
 // it: no gradient would reach it.
 func (in *Injection) linears() []*models.Linear {
-	e, kind := in.Encoder, in.Plan.Head.Kind
-	unread := kind == HeadMean || kind == HeadCLS || kind.dense() != nil
+	e, unread := in.Encoder, !in.head().readsPooler
 	return slices.DeleteFunc(e.Linears(), func(l *models.Linear) bool { return l == e.Classifier || l == e.Pooler && unread })
 }
 
@@ -53,7 +52,7 @@ func (in *Injection) chooseAmong(t Targets, others []string, whole ModuleNames) 
 	if in.Plan.Task.Type != "" {
 		saved = slices.Concat(saved, headModules)
 	}
-	if d := in.Plan.Head.Kind.dense(); d != nil {
+	if d := in.head().dense; d != nil {
 		saved = append([]string{d.name}, saved...)
 	}
 	found, err := t.Choose(paths, saved)
@@ -74,7 +73,7 @@ func (in *Injection) chooseAmong(t Targets, others []string, whole ModuleNames) 
 // "."+it, with all that is below. The head's own modules are left to the head.
 func (in *Injection) trainModules(names ModuleNames) error {
 	for _, name := range names.List {
-		dense := in.Plan.Head.Kind.dense()
+		dense := in.head().dense
 		if in.Plan.Task.Type != "" && slices.Contains(headModules, name) || dense != nil && name == dense.name {
 			continue
 		}

@@ -48,11 +48,30 @@ type Applied struct {
 type Task struct {
 	Type   string   `json:"type"`             // a registered task's name, or "" for an encoder without a head
 	Labels []string `json:"labels,omitempty"` // label names by class index
+	// Kind is what the head computes; "" is a sequence classifier, which every head of an older plan is.
+	Kind models.Task `json:"kind,omitempty"`
+	// Width is the number of values where they have no labels; 0 is one for each label, or one.
+	Width int `json:"width,omitempty"`
+	// Normalize scales an embedding to length 1.
+	Normalize bool `json:"normalize,omitempty"`
+	// Settings are the task's own, with what was fitted to data after training: they change nothing of the graph.
+	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
-// Outputs returns the number of values the head computes per example.
+// Head returns what the head computes, "" for an encoder without one.
+func (t Task) Head() models.Task {
+	if t.Kind == "" && t.Type != "" {
+		return models.SequenceClassification
+	}
+	return t.Kind
+}
+
+// Outputs returns the number of values the head computes per example, or per token of an example.
 func (t Task) Outputs() int {
-	if len(t.Labels) == 0 {
+	switch {
+	case t.Width > 0:
+		return t.Width
+	case len(t.Labels) == 0:
 		return 1
 	}
 	return len(t.Labels)
@@ -103,10 +122,10 @@ func (p *Plan) Parameters() int {
 }
 
 // Same reports whether both plans put the same parameters in the same places. How the methods' settings are written doesn't
-// count: a newer program knows settings that an older plan doesn't mention.
+// count: a newer program knows settings that an older plan doesn't mention. Nor do the task's, which place nothing.
 func (p *Plan) Same(q *Plan) bool {
 	places := func(p Plan) []byte {
-		p.Methods = nil
+		p.Methods, p.Task.Settings = nil, nil
 		text, err := json.Marshal(p)
 		if err != nil {
 			return nil

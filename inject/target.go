@@ -72,6 +72,14 @@ func (n ModuleNames) String() string {
 	return n.Pattern + strings.Join(n.List, ",")
 }
 
+// ParseSetting is [ParseNames] for a setting, which must name something.
+func (n *ModuleNames) ParseSetting(text string) error {
+	if *n = ParseNames(text); n.empty() {
+		return fmt.Errorf("want names separated by commas, all-linear or re:PATTERN")
+	}
+	return nil
+}
+
 func (n ModuleNames) empty() bool { return n.Pattern == "" && len(n.List) == 0 }
 
 // match reports whether a module path is chosen.
@@ -269,4 +277,27 @@ func (p Pattern) lookup(path string, def float64) (float64, error) {
 		}
 	}
 	return def, nil
+}
+
+// String is the inverse of ParseSetting.
+func (p Pattern) String() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		parts = append(parts, name+"="+strconv.FormatFloat(p[name], 'g', -1, 64))
+	}
+	return strings.Join(parts, ",")
+}
+
+// ParseSetting reads "NAME=NUMBER,NAME=NUMBER".
+func (p *Pattern) ParseSetting(text string) error {
+	*p = Pattern{}
+	for _, part := range strings.Split(text, ",") {
+		name, number, ok := strings.Cut(part, "=")
+		x, err := strconv.ParseFloat(number, 64)
+		if !ok || err != nil || name == "" {
+			return fmt.Errorf("want NAME=NUMBER, several separated by commas")
+		}
+		(*p)[name] = x
+	}
+	return nil
 }

@@ -46,7 +46,12 @@ const (
 	SequenceClassification Task = "sequence-classification" // reads Pooled or the first token
 	TokenClassification    Task = "token-classification"    // reads every token
 	QuestionAnswering      Task = "question-answering"      // reads every token; its two logits are split into start and end
+	MaskedLM               Task = "masked-lm"               // reads every token; a logit for each word of the vocabulary
+	FeatureExtraction      Task = "feature-extraction"      // no classifier: the features themselves
 )
+
+// PerToken reports whether a head computes something for each token rather than for each text.
+func (t Task) PerToken() bool { return t == TokenClassification || t == QuestionAnswering || t == MaskedLM }
 
 // Embeddings is the part before the first layer: LayerNorm(word + position + token type).
 type Embeddings struct {

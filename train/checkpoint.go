@@ -7,25 +7,27 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/safetensors"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // checkpointKey is the safetensors metadata entry with the counters.
 const checkpointKey = "peftgraph.state"
 
 type counters struct {
-	Epoch      int                `json:"epoch"`
-	Batch      int                `json:"batch"`
-	Steps      int                `json:"steps"`
-	LossSum    float64            `json:"loss_sum"`
-	LossCount  int                `json:"loss_count"`
-	BestEpoch  int                `json:"best_epoch"`
-	BestMetric map[string]float64 `json:"best_metric,omitempty"`
-	Settings   Settings           `json:"settings"`
+	Epoch      int             `json:"epoch"`
+	Batch      int             `json:"batch"`
+	Steps      int             `json:"steps"`
+	LossSum    float64         `json:"loss_sum"`
+	LossCount  float64         `json:"loss_count"`
+	BestEpoch  int             `json:"best_epoch"`
+	BestMetric task.Scores     `json:"best_metric,omitempty"`
+	Fitted     json.RawMessage `json:"fitted,omitempty"`
+	Settings   Settings        `json:"settings"`
 }
 
 // SaveState writes a checkpoint, one file, whole or not at all.
 func SaveState(path string, s State, settings Settings) error {
-	text, err := json.Marshal(counters{s.Epoch, s.Batch, s.Steps, s.LossSum, s.LossCount, s.BestEpoch, s.BestMetric, settings})
+	text, err := json.Marshal(counters{s.Epoch, s.Batch, s.Steps, s.LossSum, s.LossCount, s.BestEpoch, s.BestMetric, s.Fitted, settings})
 	if err != nil {
 		return fmt.Errorf("train: checkpoint: %w", err)
 	}
@@ -56,7 +58,7 @@ func LoadState(path string) (State, Settings, error) {
 		return s, Settings{}, fmt.Errorf("train: checkpoint %s: its counters: %w", path, err)
 	}
 	s = State{Epoch: n.Epoch, Batch: n.Batch, Steps: n.Steps, LossSum: n.LossSum, LossCount: n.LossCount, BestEpoch: n.BestEpoch,
-		BestMetric: n.BestMetric, Optimizer: map[string][]float32{}}
+		BestMetric: n.BestMetric, Fitted: n.Fitted, Optimizer: map[string][]float32{}}
 	for name, t := range c.Tensors {
 		data, err := graph.Data[float32](t)
 		if err != nil {

@@ -19,10 +19,10 @@ import (
 	"github.com/peftgraph/peftgraph/internal/injecttest"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/optim"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // TestCoverage writes the tables of docs/COVERAGE.md and of the README from the registries, and each cell of the methods'
@@ -42,7 +42,7 @@ func TestCoverage(t *testing.T) {
 	section("Rewrites", "Rules of the canonical form:", rewrite.Names())
 	section("Shape inference", "Operators with a shape rule:", shape.Names())
 	section("Reference evaluator", "Operators computed in float64:", refeval.Ops())
-	section("Tasks and metrics", "Tasks: "+strings.Join(train.TaskNames(), ", ")+". Metrics:", train.MetricNames())
+	section("Tasks and metrics", "Tasks, each with what it is judged by:", taskTable(t))
 	section("Optimizers and schedules", "Optimizers: "+strings.Join(optim.Names(), ", ")+". Schedules:", optim.ScheduleNames())
 	section("Data formats", "Labelled text is read from:", data.Formats())
 	graphtest.Golden(t, filepath.Join("..", "docs", "COVERAGE.md"), sb.String())
@@ -58,6 +58,18 @@ func TestCoverage(t *testing.T) {
 		t.Fatal("the README has no place for the table")
 	}
 	graphtest.Golden(t, filepath.Join("..", "README.md"), head+from+methods+to+tail)
+}
+
+// taskTable lists the tasks with their metrics.
+func taskTable(t *testing.T) (rows []string) {
+	for _, name := range task.Names() {
+		k, err := task.New(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, name+" ("+strings.Join(k.Metrics(), ", ")+")")
+	}
+	return rows
 }
 
 // methodTable tries each method on a tiny BERT: the share it trains, whether it merges, and which formats carry it there

@@ -72,15 +72,25 @@ func convert[T int32 | float32](ids []int64) []T {
 	return out
 }
 
-// labelFeed returns the batch's labels in the task's type.
-func (t Task) labelFeed(b *data.Batch) (*graph.Tensor, error) {
-	switch {
-	case t.LabelType == graph.Int64 && len(b.Labels) == b.Size:
-		return graph.TensorOf(nil, b.Labels), nil
-	case t.LabelType == graph.Float && len(b.Scores) == b.Size:
-		return graph.TensorOf(nil, b.Scores), nil
+// targetFeeds adds the batch's targets and weights, which are multiplied by scale.
+func (s *StepGraph) targetFeeds(feeds map[string]*graph.Tensor, b *data.Batch, scale float64) error {
+	for _, t := range s.Task.Targets(s.Plan.Task.Labels) {
+		x := b.Targets[t.Name]
+		if x == nil {
+			return fmt.Errorf("train: task %q: the data set has no %q for it: it has no labels", s.Plan.Task.Type, t.Name)
+		}
+		feeds[TargetPrefix+t.Name] = x
 	}
-	return nil, fmt.Errorf("train: task %q: the data set has no labels for it", t.Name)
+	weights, err := graph.Data[float32](b.Weights)
+	if err != nil {
+		return fmt.Errorf("train: weights: %w", err)
+	}
+	scaled := make([]float32, len(weights))
+	for i, w := range weights {
+		scaled[i] = float32(float64(w) * scale)
+	}
+	feeds[WeightsInput] = graph.TensorOf(b.Weights.Dims, scaled)
+	return nil
 }
 
 // maskFeeds draws the dropout masks of one batch. They depend on the seed, the batch's number and the mask only.

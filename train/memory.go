@@ -29,7 +29,7 @@ func (s *StepGraph) Memory(batch, length int) (Memory, error) {
 	for _, v := range g.Initializers() {
 		m.Weights += v.Init().Len() * v.Init().DType.Size()
 	}
-	w := walk{sizes: map[string]int64{}, uses: map[*graph.Value]int{}}
+	w := walk{sizes: map[string]int64{unitsDim: int64(batch)}, uses: map[*graph.Value]int{}}
 	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil {
 		for i, n := range []int{batch, length} {
 			if i < len(ids.Shape) && ids.Shape[i].Sym != "" {

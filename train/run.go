@@ -17,6 +17,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/internal/atomicfile"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // The files of a run folder beside the adapter's own.
@@ -47,10 +48,10 @@ type Run struct {
 	EvalFile  string `json:"eval_file,omitempty"`
 	// Digests are the SHA-256 of those files and of the tokenizer's, in hex, by what the file is to the run. Runs of older
 	// versions have none.
-	Digests   map[string]string  `json:"digests,omitempty"`
-	BestEpoch int                `json:"best_epoch,omitempty"`
-	Best      map[string]float64 `json:"best,omitempty"`
-	Finished  bool               `json:"finished"`
+	Digests   map[string]string `json:"digests,omitempty"`
+	BestEpoch int               `json:"best_epoch,omitempty"`
+	Best      task.Scores       `json:"best,omitempty"`
+	Finished  bool              `json:"finished"`
 }
 
 // DataColumns says how the data files were read, so that evaluation reads alike.
@@ -60,6 +61,7 @@ type DataColumns struct {
 	Pair   string `json:"pair,omitempty"`
 	Label  string `json:"label,omitempty"`
 	Header bool   `json:"header"`
+	Base   *int   `json:"label_base,omitempty"`
 }
 
 // NewRun returns a run that will live in dir, which [Run.Create] makes. A folder that holds a run already is refused.
@@ -253,6 +255,9 @@ func (r *Run) SaveAdapter(s State, g *graph.Graph) error {
 		return err
 	}
 	maps.Copy(values, NewLayout(r.Plan).Tensors(s.Best))
+	if s.Fitted != nil {
+		r.Plan.Task.Settings = s.Fitted
+	}
 	return format.Save(f, r.Dir, r.Plan, values)
 }
 

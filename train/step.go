@@ -10,15 +10,19 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/autodiff"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // Names of the training graph's own inputs and outputs, beside the model's inputs and logits.
 const (
-	LabelsInput  = "train/labels"  // int64 or float [batch]
-	WeightsInput = "train/weights" // float [batch]; the loss is Σ weights·loss
+	TargetPrefix = "train/target/" // then a target's name: what the loss compares with
+	WeightsInput = "train/weights" // float [units] or [batch, tokens]; the loss is Σ weights·loss
 	LossOutput   = "train/loss"    // float [1]
 	GradsOutput  = "train/grads"   // float [N], in the layout of ParamsInput
 )
+
+// unitsDim is the number of units of a task that compares texts with each other.
+const unitsDim = "train/units"
 
 // trainingOpset is the operator set of the private training copy: the newest at which random operators still have kernels
 // in stock onnxruntime, and one at which LayerNormalization and Gelu exist.
@@ -29,7 +33,7 @@ const trainingOpset = 21
 type StepGraph struct {
 	Graph  *graph.Graph
 	Plan   *inject.Plan
-	Task   Task
+	Task   task.Task
 	Layout Layout
 	Masks  []Mask
 
@@ -46,11 +50,11 @@ type Mask struct {
 
 // NewStepGraph derives the training graph of an injected model; g is not changed.
 func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGraph, error) {
-	task, err := NewTask(p.Task.Type)
+	t, err := task.Of(p.Task)
 	if err != nil {
 		return nil, err
 	}
-	s := &StepGraph{Plan: p, Task: task, Layout: NewLayout(p), exact: map[string]float64{}}
+	s := &StepGraph{Plan: p, Task: t, Layout: NewLayout(p), exact: map[string]float64{}}
 	var parts []*graph.Value
 	if s.Graph, parts, err = s.private(g, true); err != nil {
 		return nil, err
@@ -164,23 +168,37 @@ func (s *StepGraph) dropouts(g *graph.Graph, training bool) error {
 }
 
 func (s *StepGraph) addLoss() (*graph.Value, error) {
-	g := s.Graph
-	batch := graph.Shape{graph.UnknownDim()}
-	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil && len(ids.Shape) > 0 {
-		batch[0] = ids.Shape[0]
+	g, labels := s.Graph, s.Plan.Task.Labels
+	tokens := graph.Shape{graph.UnknownDim(), graph.UnknownDim()}
+	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil && len(ids.Shape) == 2 {
+		tokens = ids.Shape
 	}
-	labels, err := g.AddInput(LabelsInput, s.Task.LabelType, batch)
-	if err != nil {
+	l := &task.Loss{Builder: g.Build("loss"), Output: g.Value(s.Plan.Logits), Targets: map[string]*graph.Value{}, Outputs: s.Plan.Task.Outputs()}
+	units := tokens[0]
+	if _, grouped := s.Task.(task.Grouped); grouped {
+		units = graph.Symbol(unitsDim)
+	}
+	weights := graph.Shape{units}
+	for _, t := range s.Task.Targets(labels) {
+		shape := graph.Shape{units}
+		switch {
+		case t.PerToken:
+			shape, weights = tokens.Clone(), tokens.Clone()
+		case t.Width > 0:
+			shape = append(shape, graph.Fixed(int64(t.Width)))
+		}
+		var err error
+		if l.Targets[t.Name], err = g.AddInput(TargetPrefix+t.Name, t.DType, shape); err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+	}
+	var err error
+	if l.Weights, err = g.AddInput(WeightsInput, graph.Float, weights); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	weights, err := g.AddInput(WeightsInput, graph.Float, batch)
-	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	b := g.Build("loss")
-	loss := s.Task.Loss(b, g.Value(s.Plan.Logits), labels, weights, s.Plan.Task.Outputs())
-	if loss = b.Op("Reshape", loss, b.Ints(1)); b.Err() != nil {
-		return nil, fmt.Errorf("train: loss: %w", b.Err())
+	loss := s.Task.Loss(l)
+	if loss = l.Op("Reshape", loss, l.Ints(1)); l.Err() != nil {
+		return nil, fmt.Errorf("train: loss: %w", l.Err())
 	}
 	if err := shape.Infer(g); err != nil {
 		return nil, fmt.Errorf("train: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -18,6 +19,7 @@ import (
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 var labels = []string{"a", "b", "c"}
@@ -49,9 +51,17 @@ func batchOf(f *modelstest.Fixture) *data.Batch {
 	}
 	size := int(ids.Shape[0])
 	b := &data.Batch{Size: size, Length: int(ids.Shape[1]), InputIDs: ints("input_ids"), AttentionMask: ints("attention_mask"), TokenTypeIDs: ints("token_type_ids")}
+	var classes []int64
 	for i := range size {
-		b.Labels, b.Scores, b.Indices = append(b.Labels, int64(i%len(labels))), append(b.Scores, float32(i)-0.5), append(b.Indices, i)
+		classes, b.Indices = append(classes, int64(i%len(labels))), append(b.Indices, i)
 	}
+	return withLabels(b, classes)
+}
+
+// withLabels gives a batch its classes.
+func withLabels(b *data.Batch, classes []int64) *data.Batch {
+	b.Targets = map[string]*graph.Tensor{"label": graph.TensorOf(nil, classes)}
+	b.Weights, b.Weight = graph.TensorOf(nil, slices.Repeat([]float32{1}, b.Size)), float64(b.Size)
 	return b
 }
 
@@ -85,7 +95,12 @@ func reference(t *testing.T, g *graph.Graph) *refeval.Program {
 // by their steps, come to about 1e-13 by rounding alone.
 func checkGradients(t *testing.T, s *train.StepGraph, g *graph.Graph, f *modelstest.Fixture, seed uint64) {
 	t.Helper()
-	results, err := s.CheckGradients(context.Background(), reference(t, s.Graph), feeds(t, s, g, batchOf(f)), s.Layout.Slots, seed, nil)
+	compareGradients(t, s, feeds(t, s, g, batchOf(f)), seed)
+}
+
+func compareGradients(t *testing.T, s *train.StepGraph, feeds map[string]*graph.Tensor, seed uint64) {
+	t.Helper()
+	results, err := s.CheckGradients(context.Background(), reference(t, s.Graph), feeds, s.Layout.Slots, seed, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,17 +140,28 @@ func TestGradientsOnEveryExporterForm(t *testing.T) {
 
 func TestGradientsOfEveryTask(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
-	for _, name := range train.TaskNames() {
-		task := inject.Task{Type: name}
-		if name == "classification" {
-			task.Labels = labels
-		}
-		g, plan := injected(t, f, task, lora(), 0)
-		s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkGradients(t, s, g, f, 1)
+	for _, name := range task.Names() {
+		t.Run(name, func(t *testing.T) {
+			k, err := task.New(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := labels
+			if _, err := k.Labels(nil, names); err != nil {
+				names = nil // its outputs have none
+			}
+			of, err := task.ForInjection(k, names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, plan := injected(t, f, of, lora(), 0)
+			s, err := train.NewStepGraph(g, plan, autodiff.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := task.MakeUp(k, names, plan.Encoder.Vocab, 6, 3, 1)
+			compareGradients(t, s, feeds(t, s, g, d.Batch([]int{0, 2, 1})), 1)
+		})
 	}
 }
 
@@ -174,14 +200,16 @@ func TestTrainingGraphKeepsTheForwardPass(t *testing.T) {
 // dataset is a toy task that two layers learn at once: the label is in the first word.
 func dataset(n int, seed uint64) *data.Dataset {
 	d := &data.Dataset{}
+	var classes []int64
 	for i := range n {
 		e := data.Encoding{IDs: []int64{2, int64(10 + (i*7+int(seed))%3)}, TypeIDs: []int64{0, 0}}
 		for k := range i % 5 {
 			e.IDs, e.TypeIDs = append(e.IDs, int64(20+(i+k)%9)), append(e.TypeIDs, 0)
 		}
 		d.Encodings = append(d.Encodings, e)
-		d.Labels = append(d.Labels, e.IDs[1]-10)
+		classes = append(classes, e.IDs[1]-10)
 	}
+	d.Targets = []data.Target{data.Scalars("label", classes)}
 	return d
 }
 
@@ -209,7 +237,7 @@ func trainer(t *testing.T, settings train.Settings, dropout float64) (*train.Tra
 		t.Fatal(err)
 	}
 	return &train.Trainer{Settings: settings, Step: s, Exec: reference(t, s.Graph), Train: dataset(22, 1), Eval: dataset(9, 2),
-		Forward: &train.Predictor{Exec: reference(t, forward), Graph: forward, Plan: plan}}, flat
+		Forward: train.NewPredictor(reference(t, forward), forward, plan)}, flat
 }
 
 func settings() train.Settings {

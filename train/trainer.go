@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -9,8 +10,10 @@ import (
 	"time"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/optim"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // Settings are what a run is made with; with the seed they determine it.
@@ -75,6 +78,7 @@ type Trainer struct {
 	schedule optim.Schedule
 	decay    []bool
 	state    State
+	batches  int // an epoch
 }
 
 // A State is all that a run needs to go on: with the same settings and data it continues to the bit.
@@ -83,27 +87,29 @@ type State struct {
 	Batch      int       // batches finished in the epoch after them
 	Steps      int       // optimizer steps taken
 	LossSum    float64   // Σ loss over the examples of the unfinished epoch
-	LossCount  int       // number of those examples
+	LossCount  float64   // Σ of their weights, their number where each weighs 1
 	Params     []float32 // flat, in the layout's order
 	Optimizer  map[string][]float32
-	Best       []float32          // the best parameters so far
-	BestEpoch  int                // the epoch after which they were reached, from 1; 0 when there are none yet
-	BestMetric map[string]float64 // what they reached
+	Best       []float32   // the best parameters so far
+	BestEpoch  int         // the epoch after which they were reached, from 1; 0 when there are none yet
+	BestMetric task.Scores // what they reached
+	// Fitted are the task's settings with what it chose on the evaluation set for the best parameters; nil where it chooses nothing.
+	Fitted json.RawMessage
 }
 
 // An Event is something that happened in a run.
 type Event struct {
-	Kind    string             `json:"kind"` // "step", "eval" or "epoch"
-	Epoch   int                `json:"epoch"`
-	Step    int                `json:"step"`
-	Steps   int                `json:"steps"` // of the whole run
-	Loss    float64            `json:"loss,omitempty"`
-	Norm    float64            `json:"grad_norm,omitempty"`
-	LR      float64            `json:"lr,omitempty"`
-	Metrics map[string]float64 `json:"metrics,omitempty"`
-	Best    bool               `json:"best,omitempty"`
-	Seconds float64            `json:"seconds,omitempty"`
-	Tokens  int                `json:"tokens,omitempty"` // positions computed, padding included
+	Kind    string      `json:"kind"` // "step", "eval" or "epoch"
+	Epoch   int         `json:"epoch"`
+	Step    int         `json:"step"`
+	Steps   int         `json:"steps"` // of the whole run
+	Loss    float64     `json:"loss,omitempty"`
+	Norm    float64     `json:"grad_norm,omitempty"`
+	LR      float64     `json:"lr,omitempty"`
+	Metrics task.Scores `json:"metrics,omitempty"`
+	Best    bool        `json:"best,omitempty"`
+	Seconds float64     `json:"seconds,omitempty"`
+	Tokens  int         `json:"tokens,omitempty"` // positions computed, padding included
 	// Done and Total count examples of a running evaluation.
 	Done  int `json:"-"`
 	Total int `json:"-"`
@@ -159,6 +165,7 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	t.decay = t.Step.Layout.Decay()
 	t.state = State{Params: slices.Clone(initial), Optimizer: t.opt.State()}
 	if from == nil {
+		t.startBias(t.state.Params)
 		return nil
 	}
 	if len(from.Params) != len(initial) {
@@ -172,18 +179,33 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	return nil
 }
 
+// startBias puts a new classifier's bias where the task says that it should start.
+func (t *Trainer) startBias(params []float32) {
+	s, ok := t.Step.Task.(task.Starter)
+	if !ok {
+		return
+	}
+	for _, slot := range t.Step.Layout.Slots {
+		if slot.Method == "head" && slot.Target == "classifier" && slot.Role == "bias" && slot.Init != "base" {
+			copy(params[slot.Offset:slot.Offset+slot.Len()], s.Start(t.Train, t.Step.Plan.Task.Labels))
+		}
+	}
+}
+
 // Steps returns the number of optimizer steps of the whole run.
 func (t *Trainer) Steps() int { return t.Epochs * t.stepsPerEpoch() }
 
 func (t *Trainer) stepsPerEpoch() int {
-	batches := ceil(len(t.Train.Encodings), t.BatchSize)
-	return ceil(batches, t.Accumulate)
+	if t.batches == 0 {
+		t.batches = len(t.Train.TrainOrder(t.BatchSize, t.Seed, 0))
+	}
+	return ceil(t.batches, t.Accumulate)
 }
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
 func (t *Trainer) epoch(ctx context.Context) error {
-	order := data.TrainOrder(t.Train.Lengths(), t.BatchSize, t.Seed, uint64(t.state.Epoch))
+	order := t.Train.TrainOrder(t.BatchSize, t.Seed, uint64(t.state.Epoch))
 	for t.state.Batch < len(order) {
 		if ctx.Err() != nil {
 			return t.interrupted()
@@ -194,7 +216,7 @@ func (t *Trainer) epoch(ctx context.Context) error {
 			return err
 		}
 	}
-	mean := t.state.LossSum / float64(max(1, t.state.LossCount))
+	mean := t.state.LossSum / max(t.state.LossCount, math.SmallestNonzeroFloat64)
 	best, scores, err := t.judge(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -237,16 +259,23 @@ func (t *Trainer) report(e Event) {
 // batch it is in.
 func (t *Trainer) step(ctx context.Context, group [][]int) error {
 	start := time.Now()
-	examples, tokens := 0, 0
-	for _, indices := range group {
-		examples += len(indices)
+	var batches []*data.Batch
+	var numbers []uint64
+	weight, tokens := 0.0, 0
+	for i, indices := range group {
+		number := uint64(t.state.Epoch)<<32 | uint64(t.state.Batch+i)
+		b := t.Train.Draw(indices, t.Seed, number)
+		batches, numbers = append(batches, b), append(numbers, number)
+		weight += b.Weight
+		tokens += b.Size * b.Length
+	}
+	if weight == 0 {
+		return t.skip(group)
 	}
 	var grads []float32
 	loss := 0.0
-	for i, indices := range group {
-		b := t.Train.Batch(indices)
-		tokens += b.Size * b.Length
-		l, g, err := t.gradient(ctx, b, 1/float64(examples), uint64(t.state.Epoch)<<32|uint64(t.state.Batch+i))
+	for i, b := range batches {
+		l, g, err := t.gradient(ctx, b, 1/weight, numbers[i])
 		if err != nil {
 			return err
 		}
@@ -270,9 +299,17 @@ func (t *Trainer) step(ctx context.Context, group [][]int) error {
 	}
 	t.state.Steps++
 	t.state.Batch += len(group)
-	t.state.LossSum += loss * float64(examples)
-	t.state.LossCount += examples
+	t.state.LossSum += loss * weight
+	t.state.LossCount += weight
 	t.report(Event{Kind: "step", Loss: loss, Norm: norm, LR: lr, Seconds: time.Since(start).Seconds(), Tokens: tokens})
+	return nil
+}
+
+// skip counts a step without a target: nothing is learned from it.
+func (t *Trainer) skip(group [][]int) error {
+	t.state.Steps++
+	t.state.Batch += len(group)
+	t.report(Event{Kind: "step"})
 	return nil
 }
 
@@ -317,52 +354,78 @@ func (t *Trainer) gradient(ctx context.Context, b *data.Batch, weight float64, n
 	return float64(loss[0]), slices.Clone(grads), nil
 }
 
-// Feeds returns everything the training graph reads for a batch: each example weighs weight, and dropout masks are drawn
-// from (seed, number).
-func (s *StepGraph) Feeds(b *data.Batch, params []float32, weight float64, seed, number uint64) (map[string]*graph.Tensor, error) {
+// Feeds returns everything the training graph reads for a batch: its weights are multiplied by scale, and dropout masks are
+// drawn from (seed, number).
+func (s *StepGraph) Feeds(b *data.Batch, params []float32, scale float64, seed, number uint64) (map[string]*graph.Tensor, error) {
 	feeds, err := TokenFeeds(s.Graph, s.Plan.Encoder, b)
 	if err != nil {
 		return nil, err
 	}
-	if feeds[LabelsInput], err = s.Task.labelFeed(b); err != nil {
+	if err := s.targetFeeds(feeds, b, scale); err != nil {
 		return nil, err
 	}
-	weights := make([]float32, b.Size)
-	for i := range weights {
-		weights[i] = float32(weight)
-	}
-	feeds[WeightsInput] = graph.TensorOf(nil, weights)
 	feeds[ParamsInput] = graph.TensorOf(nil, params)
 	return feeds, s.maskFeeds(feeds, b, seed, number)
 }
 
 // judge evaluates the present parameters and keeps them if they are the best so far.
-func (t *Trainer) judge(ctx context.Context) (best bool, scores map[string]float64, err error) {
-	best = true
+func (t *Trainer) judge(ctx context.Context) (best bool, scores task.Scores, err error) {
 	if t.Eval == nil {
-		// Nothing else would notice that the last step of all diverged.
-		b := t.Train.Batch(data.EvalOrder(t.Train.Lengths(), t.BatchSize)[0])
-		loss, _, err := t.gradient(ctx, b, 1/float64(b.Size), uint64(t.state.Epoch))
-		if err != nil {
-			return false, nil, err
-		}
-		if err := finite(t.state.Steps, loss, 0); err != nil {
-			return false, nil, err
-		}
-	} else {
-		t.Forward.Params = t.state.Params
-		p, err := t.Forward.Predict(ctx, t.Eval, t.EvalBatch, func(done, total int) {
-			t.report(Event{Kind: "eval", Done: done, Total: total})
-		})
-		if err != nil {
-			return false, nil, err
-		}
-		scores = t.Step.Task.Evaluate(p)
-		first := t.Step.Task.Metrics[0]
-		best = t.state.BestEpoch == 0 || scores[first] > t.state.BestMetric[first]
+		return true, nil, t.keep(nil, nil, t.lastStep(ctx))
 	}
-	if best {
-		t.state.Best, t.state.BestEpoch, t.state.BestMetric = slices.Clone(t.state.Params), t.state.Epoch+1, scores
+	t.Forward.Params = t.state.Params
+	r := &task.Results{Data: t.Eval, Width: t.Step.Plan.Task.Outputs(), Labels: t.Step.Plan.Task.Labels}
+	r.Rows, err = t.Forward.Predict(ctx, t.Eval, nil, t.EvalBatch, func(done, total int) {
+		t.report(Event{Kind: "eval", Done: done, Total: total})
+	})
+	if err != nil {
+		return false, nil, err
 	}
-	return best, scores, nil
+	if scores, err = t.Step.Task.Evaluate(r); err != nil {
+		return false, nil, err
+	}
+	first := t.Step.Task.Metrics()[0]
+	if best = t.state.BestEpoch == 0 || task.Better(t.Step.Task, first, scores[first], t.state.BestMetric[first]); !best {
+		return false, scores, nil
+	}
+	fitted, err := fit(t.Step.Plan.Task, r)
+	return true, scores, t.keep(scores, fitted, err)
+}
+
+// keep makes the present parameters the best ones.
+func (t *Trainer) keep(scores task.Scores, fitted json.RawMessage, err error) error {
+	if err == nil {
+		t.state.Best, t.state.BestEpoch = slices.Clone(t.state.Params), t.state.Epoch+1
+		t.state.BestMetric, t.state.Fitted = scores, fitted
+	}
+	return err
+}
+
+// fit returns the task's settings with what it chooses on labelled examples, nil where it chooses nothing.
+func fit(of inject.Task, r *task.Results) (json.RawMessage, error) {
+	t, err := task.Of(of)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := t.(task.Fitter)
+	if !ok {
+		return nil, nil
+	}
+	if err := f.Fit(r); err != nil {
+		return nil, err
+	}
+	return json.Marshal(t)
+}
+
+// lastStep looks whether the last step diverged, which without an evaluation nothing else would notice.
+func (t *Trainer) lastStep(ctx context.Context) error {
+	b := t.Train.Batch(t.Train.EvalOrder(t.BatchSize)[0])
+	if b.Weight == 0 {
+		return nil
+	}
+	loss, _, err := t.gradient(ctx, b, 1/b.Weight, uint64(t.state.Epoch))
+	if err != nil {
+		return err
+	}
+	return finite(t.state.Steps, loss, 0)
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/peftgraph/peftgraph"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func evalCommand() *cli.Command {
@@ -39,11 +41,26 @@ func runEval(c *cli.Context, o *console, dir string) error {
 		return err
 	}
 	v := struct {
-		Run      string             `json:"run"`
-		Data     string             `json:"data"`
-		Examples int                `json:"examples"`
-		Cut      int                `json:"truncated"` // texts longer than the run's --max-length
-		Metrics  map[string]float64 `json:"metrics"`
-	}{dir, c.String("data"), e.Examples, e.Truncated, e.Metrics}
-	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(e.Metrics)) })
+		Run      string      `json:"run"`
+		Data     string      `json:"data"`
+		Examples int         `json:"examples"`
+		Cut      int         `json:"truncated"` // texts longer than the run's --max-length
+		Metrics  task.Scores `json:"metrics"`
+		Detail   task.Answer `json:"detail,omitempty"`
+	}{dir, c.String("data"), e.Examples, e.Truncated, e.Metrics, e.Detail}
+	return o.result(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(e.Metrics))
+		if v.Detail != nil {
+			table(w, v.Detail.Lines())
+		}
+	})
+}
+
+// table prints lines whose columns are parted by tabs.
+func table(w io.Writer, lines []string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, line := range lines {
+		fmt.Fprintln(t, line)
+	}
+	_ = t.Flush() // nothing that writes to w looks for errors
 }

@@ -83,13 +83,19 @@ func dataFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pair-column", Usage: "the second text's column; - for none", Category: dataCategory},
 		&cli.StringFlag{Name: "label-column", Usage: "the label's column", Category: dataCategory},
 		&cli.BoolFlag{Name: "no-header", Usage: "the first row is data", Category: dataCategory},
+		&cli.IntFlag{Name: "label-base", Usage: "the number of the first class, 0 or 1, where labels are numbers of classes that have names", Category: dataCategory},
 		&cli.BoolFlag{Name: "latin1", Usage: "the files are in ISO 8859-1, not UTF-8", Category: dataCategory},
 	}
 }
 
 func dataOptions(c *cli.Context) data.Options {
-	return data.Options{Format: c.String("format"), TextColumn: c.String("text-column"), PairColumn: c.String("pair-column"),
+	opt := data.Options{Format: c.String("format"), TextColumn: c.String("text-column"), PairColumn: c.String("pair-column"),
 		LabelColumn: c.String("label-column"), NoHeader: c.Bool("no-header"), Latin1: c.Bool("latin1")}
+	if c.IsSet("label-base") {
+		base := c.Int("label-base")
+		opt.LabelBase = &base
+	}
+	return opt
 }
 
 // placementFlags are the flags that [placementFrom] reads.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 const methodCategory = "Method"
@@ -17,7 +17,7 @@ const methodCategory = "Method"
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory, Action: rightSettings},
-		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(train.TaskNames(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(train.TaskNames(), peftgraph.NoTask)...)},
+		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(task.Names(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(task.Names(), "none")...)},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
 		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: "what the classifier reads: " + strings.Join(headKinds(), ", "), Category: methodCategory, Action: oneOf("head", headKinds()...)},
 		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory, Action: rightHeadDropout},
@@ -31,6 +31,23 @@ func methodFlags() []cli.Flag {
 			panic(err) // a registered method can't be unknown
 		}
 		for _, s := range inject.Settings(m) {
+			if usages[s.Flag] == nil {
+				order = append(order, s.Flag)
+			}
+			text := name + ": " + s.Usage
+			if s.Default != "" && !s.IsBool {
+				text += " (default: " + s.Default + ")"
+			}
+			usages[s.Flag] = append(usages[s.Flag], text)
+			isBool[s.Flag] = s.IsBool
+		}
+	}
+	for _, name := range task.Names() {
+		t, err := task.New(name)
+		if err != nil {
+			panic(err) // a registered task can't be unknown
+		}
+		for _, s := range task.Settings(t) {
 			if usages[s.Flag] == nil {
 				order = append(order, s.Flag)
 			}
@@ -94,11 +111,37 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 			}
 			taken = taken || ok
 		}
+		if t, err := taskFrom(c); !taken && err == nil && t != nil {
+			taken, err = task.Set(t, name, fmt.Sprint(c.Value(name)))
+			if err != nil {
+				return nil, err
+			}
+		}
 		if !taken {
-			return nil, fmt.Errorf("--%s: no method given has this setting", name)
+			return nil, fmt.Errorf("--%s: neither a method given nor the task has this setting", name)
 		}
 	}
 	return ms, nil
+}
+
+// taskFrom builds the task that the flags ask for, nil for none.
+func taskFrom(c *cli.Context) (task.Task, error) {
+	if c.String("task") == "none" {
+		return nil, nil
+	}
+	t, err := task.New(c.String("task"))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range task.Settings(t) {
+		if !c.IsSet(s.Flag) {
+			continue
+		}
+		if _, err := task.Set(t, s.Flag, fmt.Sprint(c.Value(s.Flag))); err != nil {
+			return nil, err
+		}
+	}
+	return t, task.Validate(t)
 }
 
 // rightSettings is the action of --method: wrong settings are told before anything is read.
@@ -137,6 +180,10 @@ func injectOptions(c *cli.Context) (peftgraph.InjectOptions, error) {
 	if err != nil {
 		return peftgraph.InjectOptions{}, wrongUsage(c, err)
 	}
-	return peftgraph.InjectOptions{Methods: ms, Task: c.String("task"), Labels: labelsFrom(c), Head: inject.HeadKind(c.String("head")),
+	t, err := taskFrom(c)
+	if err != nil {
+		return peftgraph.InjectOptions{}, wrongUsage(c, err)
+	}
+	return peftgraph.InjectOptions{Methods: ms, Task: t, NoHead: t == nil, Labels: labelsFrom(c), Head: inject.HeadKind(c.String("head")),
 		HeadDropout: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Tokenizer: c.String("tokenizer")}, nil
 }

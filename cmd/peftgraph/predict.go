@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -71,7 +70,7 @@ func predictorOptions(c *cli.Context, o *console) peftgraph.PredictorOptions {
 	return peftgraph.PredictorOptions{Engine: engineFrom(c, o), BatchSize: c.Int("eval-batch-size")}
 }
 
-// predict prints a line for each request, of JSON where that was asked for.
+// predict prints what is said of each request, in a line of JSON where that was asked for.
 func predict(c *cli.Context, o *console, p *peftgraph.Predictor, requests []peftgraph.Request) error {
 	defer p.Close()
 	predictions, err := p.PredictEach(c.Context, requests...)
@@ -80,16 +79,18 @@ func predict(c *cli.Context, o *console, p *peftgraph.Predictor, requests []peft
 	}
 	o.end()
 	for _, p := range predictions {
-		line := p.Line()
+		lines := p.Lines()
 		if o.json {
 			text, err := json.Marshal(p)
 			if err != nil {
 				return err
 			}
-			line = string(text) + "\n"
+			lines = []string{string(text)}
 		}
-		if _, err := io.WriteString(o.out, line); err != nil {
-			return err
+		for _, line := range lines {
+			if _, err := fmt.Fprintln(o.out, line); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // report shows a trainer's events.
@@ -46,7 +47,7 @@ func (o *console) announce(b peftgraph.Begun) {
 }
 
 // metricsText is ", accuracy 0.9123, f1 0.9001".
-func metricsText(m map[string]float64) string {
+func metricsText(m task.Scores) string {
 	var sb strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		fmt.Fprintf(&sb, ", %s %.4f", k, m[k])

@@ -13,6 +13,7 @@ import (
 	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/optim"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func trainCommand() *cli.Command {
@@ -159,17 +160,17 @@ func resume(c *cli.Context, o *console) (*peftgraph.Run, error) {
 func printTraining(o *console, run *peftgraph.Run) error {
 	t, size := run.Training, run.Plan.Parameters()
 	v := struct {
-		Run       string             `json:"run"`
-		Steps     int                `json:"steps"`
-		BestEpoch int                `json:"best_epoch"`
-		Metrics   map[string]float64 `json:"metrics,omitempty"`
-		Examples  int                `json:"examples"`
-		Cut       int                `json:"truncated"` // examples longer than --max-length
-		Trainable int                `json:"trainable_parameters"`
-		Share     float64            `json:"trainable_share"`
-		Estimate  *train.Memory      `json:"memory_estimate,omitempty"`
-		PerStep   float64            `json:"seconds_per_step,omitempty"` // mean without the first
-		Peak      int64              `json:"peak_memory,omitempty"`      // bytes, mapped weights included
+		Run       string        `json:"run"`
+		Steps     int           `json:"steps"`
+		BestEpoch int           `json:"best_epoch"`
+		Metrics   task.Scores   `json:"metrics,omitempty"`
+		Examples  int           `json:"examples"`
+		Cut       int           `json:"truncated"` // examples longer than --max-length
+		Trainable int           `json:"trainable_parameters"`
+		Share     float64       `json:"trainable_share"`
+		Estimate  *train.Memory `json:"memory_estimate,omitempty"`
+		PerStep   float64       `json:"seconds_per_step,omitempty"` // mean without the first
+		Peak      int64         `json:"peak_memory,omitempty"`      // bytes, mapped weights included
 	}{run.Dir, t.Steps, run.BestEpoch, run.Best, t.Examples, t.Truncated, size, float64(size) / float64(run.Plan.Encoder.Parameters), t.Memory, t.PerStep, peakMemory()}
 	o.end()
 	if v.PerStep > 0 && v.Peak > 0 {

@@ -1,7 +1,6 @@
 package multitask
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -77,10 +76,9 @@ func (b *branch) noRows(out *graph.Value) (*graph.Graph, error) {
 	g := b.j.subgraph(b.Name + "/none")
 	dims := make([]int64, len(out.Shape))
 	for i, d := range out.Shape[1:] {
-		if !d.Known() {
-			return nil, fmt.Errorf("its logits are %s: the number of labels must be known", out)
+		if d.Known() {
+			dims[i+1] = d.N // the sequence's length isn't known, and of no rows it doesn't matter
 		}
-		dims[i+1] = d.N
 	}
 	at := g.Build(b.scope + "none")
 	g.AddOutput(at.Typed(at.With(graph.TensorAttr("value", graph.FloatTensor(out.DType, dims, nil))).Op("Constant"), out.DType, out.Shape))

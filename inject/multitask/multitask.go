@@ -45,6 +45,11 @@ type Task struct {
 	inject.Task
 }
 
+// TaskOf is a plan's task alone on its model.
+func TaskOf(name string, p *inject.Plan) Task {
+	return Task{name, p.Logits, p.Encoder.Positions, p.Task}
+}
+
 // ReadTasks returns the tasks of a joined graph, nil for any other.
 func ReadTasks(g *graph.Graph) ([]Task, error) {
 	text, ok := g.Meta(MetadataKey)
@@ -86,7 +91,9 @@ func Join(parts []Part) (*graph.Graph, error) {
 			return nil, fmt.Errorf("multitask: task %q: %w", b.Name, err)
 		}
 		j.g.AddOutput(out)
-		tasks = append(tasks, Task{b.Name, out.Name(), b.Plan.Encoder.Positions, b.Plan.Task})
+		t := TaskOf(b.Name, b.Plan)
+		t.Output = out.Name()
+		tasks = append(tasks, t)
 	}
 	text, err := json.Marshal(tasks)
 	if err != nil {

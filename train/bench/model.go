@@ -105,13 +105,15 @@ func (m *model) dataset(batches int) *data.Dataset {
 	vocab := uint64(m.enc.Info().Vocab)
 	zipf := rand.NewZipf(rand.New(rand.NewPCG(3, 4)), 1.1, 8, vocab-1)
 	d := &data.Dataset{}
+	var classes []int64
 	for i := range batches * m.Batch {
 		e := data.Encoding{IDs: make([]int64, m.Length), TypeIDs: make([]int64, m.Length)}
 		for k := range e.IDs {
 			e.IDs[k] = int64(zipf.Uint64())
 		}
-		d.Encodings, d.Labels = append(d.Encodings, e), append(d.Labels, int64(i%2))
+		d.Encodings, classes = append(d.Encodings, e), append(classes, int64(i%2))
 	}
+	d.Targets = []data.Target{data.Scalars("label", classes)}
 	return d
 }
 

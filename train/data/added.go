@@ -17,22 +17,33 @@ type addedToken struct {
 }
 
 // matcher finds added tokens in text, by their first byte.
-type matcher map[byte][]addedToken
-
-func (m matcher) add(tok addedToken) {
-	m[tok.Content[0]] = append(m[tok.Content[0]], tok)
+type matcher struct {
+	tokens map[byte][]addedToken
+	first  [256]bool // whether tokens has the byte: a lookup for every byte of a text would cost more than cutting words
 }
 
-// split calls yield with the parts of text in order: an added token with its id, or
-// what stands between two with id -1. The leftmost token wins, then the longest.
-func (m matcher) split(text string, yield func(part string, id int64)) {
-	if len(m) == 0 {
-		yield(text, -1)
+func (m *matcher) add(tok addedToken) {
+	if m.tokens == nil {
+		m.tokens = map[byte][]addedToken{}
+	}
+	c := tok.Content[0]
+	m.tokens[c], m.first[c] = append(m.tokens[c], tok), true
+}
+
+// split calls yield with where the parts of text start and end, in bytes and in order:
+// an added token with its id, or what stands between two with id -1. The leftmost token
+// wins, then the longest.
+func (m *matcher) split(text string, yield func(start, end int, id int64)) {
+	if len(m.tokens) == 0 {
+		yield(0, len(text), -1)
 		return
 	}
 	done := 0
 	for i := 0; i < len(text); {
-		tok := m.at(text, i)
+		var tok *addedToken
+		if m.first[text[i]] {
+			tok = m.at(text, i)
+		}
 		if tok == nil {
 			i++
 			continue
@@ -49,20 +60,20 @@ func (m matcher) split(text string, yield func(part string, id int64)) {
 			end = len(text) - len(strings.TrimLeftFunc(text[end:], isSpace))
 		}
 		if done < start {
-			yield(text[done:start], -1)
+			yield(done, start, -1)
 		}
-		yield(text[start:end], tok.ID)
+		yield(start, end, tok.ID)
 		done = end
 	}
 	if done < len(text) {
-		yield(text[done:], -1)
+		yield(done, len(text), -1)
 	}
 }
 
 // at returns the longest token that text holds at byte i, nil if none.
-func (m matcher) at(text string, i int) *addedToken {
+func (m *matcher) at(text string, i int) *addedToken {
 	var best *addedToken
-	toks := m[text[i]]
+	toks := m.tokens[text[i]]
 	for k := range toks {
 		if (best == nil || len(toks[k].Content) > len(best.Content)) && strings.HasPrefix(text[i:], toks[k].Content) {
 			best = &toks[k]

@@ -7,21 +7,6 @@ import (
 	"strings"
 )
 
-// knownTexts are column names that hold the text, with the name of the second text that
-// goes with it; the first one that a header has wins. They are those of GLUE, SNLI,
-// SuperGLUE and of common data sets.
-var knownTexts = []struct{ text, pair string }{
-	{"sentence1", "sentence2"}, {"premise", "hypothesis"}, {"question1", "question2"},
-	{"text1", "text2"}, {"text_a", "text_b"}, {"question", "sentence"}, {"question", "passage"},
-	{"query", "passage"}, {"query", "document"},
-	{"text", ""}, {"sentence", ""}, {"content", ""}, {"review", ""}, {"comment", ""}, {"tweet", ""},
-	{"message", ""}, {"utterance", ""}, {"question", ""}, {"query", ""}, {"premise", ""}, {"sentence1", ""},
-	{"title", ""},
-}
-
-// knownLabels are column names that hold the label, the first one that a header has.
-var knownLabels = []string{"label", "labels", "gold_label", "class", "category", "target", "sentiment", "intent", "score"}
-
 // none is the choice of no column.
 const none = -1
 
@@ -30,6 +15,8 @@ type columns struct {
 	names           []string // nil where the columns have no names
 	header          bool     // the names are the first row
 	text, pair, lab int
+	fields          []int // of the schema's fields, by their order there
+	schema          *Schema
 }
 
 // label names a column for the reader: its name, or its number from 1.
@@ -45,7 +32,7 @@ func (c *columns) label(i int) string {
 
 // chooseColumns finds the columns that opt names, and guesses those that it doesn't.
 func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
-	c := &columns{names: t.names, text: none, pair: none, lab: none}
+	c := &columns{names: t.names, text: none, pair: none, lab: none, schema: opt.Schema}
 	switch {
 	case t.names != nil:
 	case f.columns != nil:
@@ -83,7 +70,27 @@ func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
 	if c.names == nil {
 		return c, c.guessNumbers(t, opt, width)
 	}
-	return c, c.guessNames(opt)
+	if err := c.guessNames(opt); err != nil {
+		return nil, err
+	}
+	return c, c.guessFields(opt)
+}
+
+// guessFields finds the schema's further columns by their names.
+func (c *columns) guessFields(opt Options) error {
+	for _, f := range opt.Schema.fields() {
+		at := none
+		for _, name := range f.Columns {
+			if at == none {
+				at = c.has(name)
+			}
+		}
+		if at == none && f.Required && !opt.NoLabel {
+			return fmt.Errorf("no column %s; the file has %s", strings.Join(f.Columns, " or "), strings.Join(c.names, ", "))
+		}
+		c.fields = append(c.fields, at)
+	}
+	return nil
 }
 
 // isHeader reports whether the first row names columns: a column is asked for by a name
@@ -94,19 +101,7 @@ func isHeader(first row, opt Options) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(first.cells, func(c cell) bool { return isKnown(strings.ToLower(strings.TrimSpace(c.text))) })
-}
-
-func isKnown(name string) bool {
-	if name == "" {
-		return false
-	}
-	for _, k := range knownTexts {
-		if name == k.text || name == k.pair {
-			return true
-		}
-	}
-	return slices.Contains(knownLabels, name)
+	return slices.ContainsFunc(first.cells, func(c cell) bool { return opt.Schema.known(strings.ToLower(strings.TrimSpace(c.text))) })
 }
 
 // find returns the index of the column that name names; a number that is no name counts
@@ -147,12 +142,12 @@ func (c *columns) has(name string) int {
 
 // guessNames finds the columns that weren't asked for by their names.
 func (c *columns) guessNames(opt Options) error {
-	for _, k := range knownTexts {
+	for _, k := range opt.Schema.texts() {
 		if c.text != none {
 			break
 		}
-		i, j := c.has(k.text), c.has(k.pair)
-		if i == none || k.pair != "" && j == none {
+		i, j := c.has(k.Text), c.has(k.Pair)
+		if i == none || k.Pair != "" && j == none {
 			continue
 		}
 		c.text = i
@@ -163,12 +158,12 @@ func (c *columns) guessNames(opt Options) error {
 	if c.text == none {
 		return fmt.Errorf("no column is known to hold the text; say which (--text-column) of %s", strings.Join(c.names, ", "))
 	}
-	for _, name := range knownLabels {
+	for _, name := range opt.Schema.labels() {
 		if c.lab == none && !opt.NoLabel {
 			c.lab = c.has(name)
 		}
 	}
-	if c.lab == none && !opt.NoLabel {
+	if c.lab == none && !opt.NoLabel && !opt.Schema.unlabelled() {
 		return fmt.Errorf("no column is known to hold the label; say which (--label-column) of %s", strings.Join(c.names, ", "))
 	}
 	return nil
@@ -246,25 +241,78 @@ func head(s string, n int) string {
 // example takes the columns in use from a row.
 func (c *columns) example(r row) (Example, error) {
 	ex := Example{Row: r.line, HasPair: c.pair != none}
-	for _, part := range []struct {
-		col int
-		to  *string
-	}{{c.text, &ex.Text}, {c.pair, &ex.Pair}, {c.lab, &ex.Label}} {
-		if part.col == none {
+	text, err := c.cell(r, c.text)
+	if err != nil {
+		return ex, err
+	}
+	if ex.Text = text.text; c.schema.words() {
+		ex.Text = ""
+		if ex.Words, err = text.items(strings.Fields); err != nil {
+			return ex, c.wrong(r, c.text, err)
+		}
+	}
+	if c.pair != none {
+		pair, err := c.cell(r, c.pair)
+		if err != nil {
+			return ex, err
+		}
+		ex.Pair = pair.text
+	}
+	for i, at := range c.fields {
+		if at == none || at >= len(r.cells) || !r.cells[at].ok {
 			continue
 		}
-		if part.col >= len(r.cells) {
-			return ex, &lineError{r.line, fmt.Sprintf("%d fields, so none for column %q", len(r.cells), c.label(part.col))}
+		if ex.Fields == nil {
+			ex.Fields = map[string][]string{}
 		}
-		if !r.cells[part.col].ok {
-			return ex, &lineError{r.line, fmt.Sprintf("no value for %q", c.label(part.col))}
+		list := r.cells[at].list
+		if list == nil {
+			list = []string{r.cells[at].text}
 		}
-		*part.to = r.cells[part.col].text
+		ex.Fields[c.schema.Fields[i].Name] = list
 	}
-	if c.lab != none {
-		if ex.Label = strings.TrimSpace(ex.Label); ex.Label == "" {
-			return ex, &lineError{r.line, fmt.Sprintf("the label in column %q is empty", c.label(c.lab))}
-		}
+	if c.lab == none {
+		return ex, nil
 	}
-	return ex, nil
+	return ex, c.labelOf(r, &ex)
+}
+
+// cell returns a column's field of a row, which must be there.
+func (c *columns) cell(r row, at int) (cell, error) {
+	if at >= len(r.cells) {
+		return cell{}, &lineError{r.line, fmt.Sprintf("%d fields, so none for column %q", len(r.cells), c.label(at))}
+	}
+	if !r.cells[at].ok {
+		return cell{}, &lineError{r.line, fmt.Sprintf("no value for %q", c.label(at))}
+	}
+	return r.cells[at], nil
+}
+
+func (c *columns) wrong(r row, at int, err error) error {
+	return &lineError{r.line, fmt.Sprintf("column %q: %v", c.label(at), err)}
+}
+
+// labelOf reads the row's label.
+func (c *columns) labelOf(r row, ex *Example) error {
+	lab, err := c.cell(r, c.lab)
+	if err != nil {
+		return err
+	}
+	if c.schema.list() {
+		parted := partLabels
+		if c.schema.words() {
+			parted = strings.Fields
+		}
+		if ex.Labels, err = lab.items(parted); err != nil {
+			return c.wrong(r, c.lab, err)
+		}
+		return nil
+	}
+	if lab.list != nil {
+		return &lineError{r.line, fmt.Sprintf("the label in column %q is a list, %s; for several labels a text the task is multi-label, for one a word token-classification", c.label(c.lab), head(lab.text, 40))}
+	}
+	if ex.Label = strings.TrimSpace(lab.text); ex.Label == "" {
+		return &lineError{r.line, fmt.Sprintf("the label in column %q is empty", c.label(c.lab))}
+	}
+	return nil
 }

@@ -20,9 +20,10 @@ type row struct {
 	cells []cell
 }
 
-// cell is one field; ok is false where the record lacks it.
+// cell is one field; ok is false where the record lacks it. list is set where the format says that the field is a list.
 type cell struct {
 	text string
+	list []string
 	ok   bool
 }
 
@@ -95,6 +96,7 @@ func lines(text string, yield func(line int, s string) error) error {
 	return nil
 }
 
+// cellsOf makes cells of plain fields.
 func cellsOf(fields []string) []cell {
 	cells := make([]cell, len(fields))
 	for i, f := range fields {

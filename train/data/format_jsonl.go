@@ -25,6 +25,7 @@ func parseJSONL(text string) (*table, error) {
 		if err := json.Unmarshal([]byte(s), &object); err != nil || object == nil {
 			return &lineError{n, "not a JSON object; JSONL has one object a line" + because(err)}
 		}
+		flatten(object)
 		for key := range object {
 			index[key] = 0
 		}
@@ -48,16 +49,37 @@ func parseJSONL(text string) (*table, error) {
 	return t, nil
 }
 
-// jsonCell is a string's value, or a number, a boolean or anything else as it is written.
+// flatten puts the fields of objects in an object beside it, as "answers.text".
+func flatten(object map[string]json.RawMessage) {
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		var inner map[string]json.RawMessage
+		if object[key][0] != '{' || json.Unmarshal(object[key], &inner) != nil {
+			continue
+		}
+		delete(object, key)
+		flatten(inner)
+		for name, raw := range inner {
+			object[key+"."+name] = raw
+		}
+	}
+}
+
+// jsonCell is a string's value, the elements of an array of plain values, or a number, a boolean or anything else as it is
+// written.
 func jsonCell(raw json.RawMessage) cell {
 	if string(raw) == "null" {
 		return cell{}
 	}
 	var s string
 	if raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
-		return cell{s, true}
+		return cell{text: s, ok: true}
 	}
-	return cell{string(raw), true}
+	if raw[0] == '[' {
+		if list, err := jsonItems(raw); err == nil {
+			return cell{text: string(raw), list: list, ok: true}
+		}
+	}
+	return cell{text: string(raw), ok: true}
 }
 
 func because(err error) string {

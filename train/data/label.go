@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,12 +22,13 @@ type UnknownLabelError struct {
 	Row   int
 	Label string
 	Known []string
+	Base  int // the number of the first
 }
 
 func (e *UnknownLabelError) Error() string {
 	hint := ""
 	if _, err := strconv.Atoi(e.Label); err == nil {
-		hint = fmt.Sprintf(" (or their numbers from 0 to %d)", len(e.Known)-1)
+		hint = fmt.Sprintf(" (or their numbers from %d to %d)", e.Base, e.Base+len(e.Known)-1)
 	}
 	return fmt.Sprintf("data: %s:%d: unknown label %q; known: %s%s", e.Path, e.Row, e.Label, strings.Join(e.Known, ", "), hint)
 }
@@ -49,12 +51,76 @@ func NewLabels(names []string) (*Labels, error) {
 	return l, nil
 }
 
+// ResolveLabels makes classes of the names given, in their order, or where there are none of the labels that set's examples
+// have. It refuses what would be taken for something else than was meant: numbers that may count from 1 where classes have
+// names, fractions, lists and tags of words.
+func ResolveLabels(set *Set, names []string) (*Labels, error) {
+	if names == nil {
+		return InferLabels(set)
+	}
+	l, err := NewLabels(names)
+	if err != nil || set == nil || set.LabelBase != nil || l.integers() {
+		return l, err
+	}
+	least := math.MaxInt
+	for _, ex := range set.Examples {
+		if _, named := l.index[ex.Label]; named {
+			continue
+		}
+		if n, err := strconv.Atoi(ex.Label); err == nil {
+			least = min(least, n)
+		}
+	}
+	if least == math.MaxInt || least <= 0 {
+		return l, nil
+	}
+	return nil, &LabelBaseError{set.Path, set.LabelColumn, least, l.Names()}
+}
+
+// LabelBaseError says that numbers in place of label names may count from 0 or from 1.
+type LabelBaseError struct {
+	Path, Column string
+	Least        int
+	Known        []string
+}
+
+func (e *LabelBaseError) Error() string {
+	return fmt.Sprintf("data: %s: column %q has numbers from %d up in place of %s, and none is 0: nothing says whether they count from 0 or from 1",
+		e.Path, e.Column, e.Least, strings.Join(e.Known, ", "))
+}
+
+// Hint says what to try.
+func (e *LabelBaseError) Hint() string {
+	return fmt.Sprintf("--label-base 1 makes 1 %q, --label-base 0 makes it %q", e.Known[0], e.Known[min(1, len(e.Known)-1)])
+}
+
 // InferLabels makes classes of the labels that set's examples have, sorted: by value
 // where all are integers, else by name.
 func InferLabels(set *Set) (*Labels, error) {
+	names, err := distinct(set)
+	if err != nil {
+		return nil, err
+	}
+	if err := cmp.Or(notFractions(set, names), notLists(set, names), notTags(set, names)); err != nil {
+		return nil, err
+	}
+	l, err := NewLabels(names)
+	if err != nil {
+		return nil, fmt.Errorf("data: %s: column %q holds %q only: %w", set.Path, set.LabelColumn, names, err)
+	}
+	return l, nil
+}
+
+// distinct returns the labels that occur, alone or in lists, in order.
+func distinct(set *Set) ([]string, error) {
 	seen := map[string]bool{}
 	for _, ex := range set.Examples {
-		seen[ex.Label] = true
+		if ex.Labels == nil {
+			seen[ex.Label] = true
+		}
+		for _, l := range ex.Labels {
+			seen[l] = true
+		}
 	}
 	names := make([]string, 0, len(seen))
 	integers := true
@@ -76,11 +142,81 @@ func InferLabels(set *Set) (*Labels, error) {
 		return nil, fmt.Errorf("data: %s: column %q holds %d different values, so it is no label; choose another column, or train a regression",
 			set.Path, set.LabelColumn, len(names))
 	}
-	l, err := NewLabels(names)
-	if err != nil {
-		return nil, fmt.Errorf("data: %s: column %q holds %q only: %w", set.Path, set.LabelColumn, names, err)
+	return names, nil
+}
+
+// InferListed makes classes of the labels in the lists of set's examples; one class is enough.
+func InferListed(set *Set) ([]string, error) {
+	names, err := distinct(set)
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("data: %s: column %q holds no label at all", set.Path, set.LabelColumn)
 	}
-	return l, nil
+	return names, err
+}
+
+// A MeantError says that labels look like those of another task.
+type MeantError struct {
+	Path, Column, What, Task string
+}
+
+func (e *MeantError) Error() string {
+	return fmt.Sprintf("data: %s: column %q holds %s", e.Path, e.Column, e.What)
+}
+
+// Hint says what to try.
+func (e *MeantError) Hint() string {
+	return "--task " + e.Task + ", or name the classes with --labels if these are what is meant"
+}
+
+// notFractions refuses numbers that aren't whole.
+func notFractions(set *Set, names []string) error {
+	example := ""
+	for _, name := range names {
+		x, err := strconv.ParseFloat(name, 64)
+		if err != nil {
+			return nil
+		}
+		if x != math.Trunc(x) && example == "" {
+			example = name
+		}
+	}
+	if example == "" {
+		return nil
+	}
+	return &MeantError{set.Path, set.LabelColumn, fmt.Sprintf("%d different numbers such as %s, which are scores rather than classes", len(names), example), "regression"}
+}
+
+// notLists refuses labels that are combinations of other labels.
+func notLists(set *Set, names []string) error {
+	in := map[string]int{} // in how many of the names a part occurs
+	for _, name := range names {
+		for _, part := range partLabels(name) {
+			in[part]++
+		}
+	}
+	for _, name := range names {
+		parts := partLabels(name)
+		if len(parts) > 1 && !slices.ContainsFunc(parts, func(p string) bool { return in[p] < 2 }) {
+			return &MeantError{set.Path, set.LabelColumn, fmt.Sprintf("lists of labels such as %q", name), "multi-label"}
+		}
+	}
+	return nil
+}
+
+var tag = regexp.MustCompile(`^[BIESLU]-.`)
+
+// notTags refuses the tags of words, as CoNLL's files have one a line.
+func notTags(set *Set, names []string) error {
+	tags := 0
+	for _, name := range names {
+		if tag.MatchString(name) {
+			tags++
+		}
+	}
+	if tags == 0 || tags < len(names)-1 || !slices.Contains(names, "O") {
+		return nil
+	}
+	return &MeantError{set.Path, set.LabelColumn, fmt.Sprintf("tags of single words such as %q", names[0]), "token-classification --format conll"}
 }
 
 // Names are the classes in order.
@@ -90,13 +226,13 @@ func (l *Labels) Names() []string { return slices.Clone(l.names) }
 func (l *Labels) Len() int { return len(l.names) }
 
 // ID returns the class of a label: by its name or, where no class has that name, by its
-// number from 0.
-func (l *Labels) ID(label string) (int64, bool) {
+// number from base.
+func (l *Labels) ID(label string, base int) (int64, bool) {
 	if i, ok := l.index[label]; ok {
 		return int64(i), true
 	}
-	if i, err := strconv.Atoi(label); err == nil && 0 <= i && i < len(l.names) && !l.integers() {
-		return int64(i), true
+	if i, err := strconv.Atoi(label); err == nil && base <= i && i-base < len(l.names) && !l.integers() {
+		return int64(i - base), true
 	}
 	return 0, false
 }
@@ -112,13 +248,30 @@ func (l *Labels) integers() bool {
 func (l *Labels) IDs(set *Set) ([]int64, error) {
 	ids := make([]int64, len(set.Examples))
 	for i, ex := range set.Examples {
-		id, ok := l.ID(ex.Label)
-		if !ok {
-			return nil, &UnknownLabelError{Path: set.Path, Row: ex.Row, Label: ex.Label, Known: l.Names()}
+		var err error
+		if ids[i], err = l.Of(set, ex, ex.Label); err != nil {
+			return nil, err
 		}
-		ids[i] = id
 	}
 	return ids, nil
+}
+
+// Of returns the class of one label of an example.
+func (l *Labels) Of(set *Set, ex Example, label string) (int64, error) {
+	base := 0
+	if set.LabelBase != nil {
+		base = *set.LabelBase
+	}
+	id, ok := l.ID(label, base)
+	if !ok {
+		return 0, &UnknownLabelError{Path: set.Path, Row: ex.Row, Label: label, Known: l.Names(), Base: base}
+	}
+	return id, nil
+}
+
+// Hint says what to try.
+func (e *UnknownLabelError) Hint() string {
+	return "correct the row, or name its label too when the model is injected, with --labels"
 }
 
 // Scores returns each example's label as a finite number: the targets of a regression.

@@ -20,7 +20,9 @@ func TestInferLabels(t *testing.T) {
 		{[]string{"pos", "neg", "pos"}, []string{"neg", "pos"}},
 		{[]string{"10", "9", "-1"}, []string{"-1", "9", "10"}},
 		{[]string{"10", "9", "x"}, []string{"10", "9", "x"}},
-		{[]string{"1.5", "1.25"}, []string{"1.25", "1.5"}},
+		{[]string{"1.0", "2.0"}, []string{"1.0", "2.0"}},
+		{[]string{"a,b", "c"}, []string{"a,b", "c"}},
+		{[]string{"B-side", "A-side"}, []string{"A-side", "B-side"}},
 	} {
 		l, err := InferLabels(setOf(c.in...))
 		if err != nil || !slices.Equal(l.Names(), c.want) {
@@ -77,5 +79,55 @@ func TestScores(t *testing.T) {
 		if _, err := setOf("1", bad).Scores(); err == nil || !strings.Contains(err.Error(), "x.tsv:3") {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+// What would train something else than was meant is refused, with what to say instead.
+func TestInferLabelsRefuses(t *testing.T) {
+	for _, c := range []struct {
+		in         []string
+		want, hint string
+	}{
+		{[]string{"4.75", "0.2", "3"}, "3 different numbers such as 0.2", "--task regression"},
+		{[]string{"praise,price", "delivery", "price,delivery", "praise"}, `lists of labels such as "praise,price"`, "--task multi-label"},
+		{[]string{"a|b", "b|c", "c|a"}, `lists of labels such as "a|b"`, "--task multi-label"},
+		{[]string{"B-PER", "O", "I-PER"}, `tags of single words such as "B-PER"`, "--task token-classification"},
+	} {
+		_, err := InferLabels(setOf(c.in...))
+		var meant *MeantError
+		if !errors.As(err, &meant) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(meant.Hint(), c.hint) {
+			t.Errorf("%q: %v", c.in, err)
+		}
+	}
+}
+
+// Numbers in place of names may count from 1.
+func TestLabelBase(t *testing.T) {
+	names := []string{"World", "Sports", "Business", "Sci/Tech"}
+	set := setOf("1", "2", "3", "1")
+	var base *LabelBaseError
+	if _, err := ResolveLabels(set, names); !errors.As(err, &base) || !strings.Contains(base.Hint(), `--label-base 1 makes 1 "World"`) {
+		t.Errorf("%v", err)
+	}
+	for _, c := range []struct {
+		base int
+		want []int64
+	}{{0, []int64{1, 2, 3, 1}}, {1, []int64{0, 1, 2, 0}}} {
+		set.LabelBase = &c.base
+		l, err := ResolveLabels(set, names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ids, err := l.IDs(set); err != nil || !slices.Equal(ids, c.want) {
+			t.Errorf("from %d: %v, %v", c.base, ids, err)
+		}
+	}
+	for _, in := range [][]string{{"0", "3"}, {"World", "Sports"}, {"0", "World"}} {
+		if _, err := ResolveLabels(setOf(in...), names); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	if _, err := ResolveLabels(setOf("1", "2"), []string{"1", "2"}); err != nil {
+		t.Errorf("names that are numbers: %v", err)
 	}
 }

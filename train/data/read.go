@@ -11,8 +11,11 @@ import (
 type Example struct {
 	Text, Pair string
 	HasPair    bool
-	Label      string // empty where the set was read without labels
-	Row        int    // the line of the file that it starts on, from 1
+	Words      []string // the text in words, where the task wants it so; Text is then empty
+	Label      string   // empty where the set was read without labels
+	Labels     []string // where the task's label is a list; not nil where the row has one, be it empty
+	Row        int      // the line of the file that it starts on, from 1
+	Fields     map[string][]string
 }
 
 // Options say how to read a file; the zero value finds out by itself. A column is a
@@ -25,6 +28,10 @@ type Options struct {
 	NoLabel     bool // the file has no labels, or they aren't wanted
 	NoHeader    bool // the first row is data
 	Latin1      bool // the file is in ISO 8859-1, not UTF-8
+	// LabelBase is the number of the first class where labels are numbers of classes that have names; nil is 0, where the
+	// numbers leave no doubt.
+	LabelBase *int
+	Schema    *Schema // of the task; nil is one text or two and a label
 }
 
 // Set is a file's examples and what was found out about it.
@@ -36,6 +43,7 @@ type Set struct {
 	// numbers where the file has no header. PairColumn and LabelColumn may be empty.
 	TextColumn, PairColumn, LabelColumn string
 	Header                              bool // the columns have names
+	LabelBase                           *int // as the options had it
 }
 
 // Columns says in one line which columns are in use.
@@ -137,7 +145,7 @@ func readTable(f *format, text string, opt Options) (*Set, error) {
 		return nil, err
 	}
 	set := &Set{
-		Format: f.name, Header: cols.names != nil,
+		Format: f.name, Header: cols.names != nil, LabelBase: opt.LabelBase,
 		TextColumn: cols.label(cols.text), PairColumn: cols.label(cols.pair), LabelColumn: cols.label(cols.lab),
 	}
 	rows := t.rows

@@ -28,10 +28,22 @@ type Tokenizer struct {
 
 // Encoding is a tokenized text or pair of texts, special tokens included. IDs and
 // TypeIDs (the segment of each token) have the same length; before padding, every
-// token is attended to.
+// token is attended to. EncodeAligned, EncodeWords and EncodeWindows also say where each
+// token comes from, as Hugging Face's offset_mapping, word_ids and sequence_ids do; from
+// Encode, those three are nil.
 type Encoding struct {
 	IDs, TypeIDs []int64
 	Truncated    bool // tokens were cut to meet the length asked for
+
+	// Offsets are where each token starts and ends in its original text, or in its own
+	// word for EncodeWords, in code points; {0, 0} for a special token. White space,
+	// and accents that normalization removes, may lie outside.
+	Offsets [][2]int
+	// Words is the place of each token's word in its text: what white space and
+	// punctuation part, or the words that EncodeWords was given. -1 for a special token.
+	Words []int
+	// Sequence is 0 for the first text, 1 for its pair, -1 for a special token.
+	Sequence []int8
 }
 
 // Path is the file that the tokenizer was read from.
@@ -78,19 +90,20 @@ func (t *Tokenizer) Tokens(ids []int64) []string {
 // special tokens stay, also if maxLen leaves no room for anything else. maxLen ≤ 0
 // means no limit.
 func (t *Tokenizer) Encode(text, pair string, hasPair bool, maxLen int) Encoding {
-	a, b, tmpl := t.tokenize(text), []int64(nil), t.single
-	if hasPair {
-		b, tmpl = t.tokenize(pair), t.pair
+	return t.encode(text, pair, hasPair, maxLen, false)
+}
+
+// EncodeAligned is Encode with Offsets, Words and Sequence.
+func (t *Tokenizer) EncodeAligned(text, pair string, hasPair bool, maxLen int) Encoding {
+	return t.encode(text, pair, hasPair, maxLen, true)
+}
+
+func (t *Tokenizer) encode(text, pair string, hasPair bool, maxLen int, aligned bool) Encoding {
+	a := t.tokenize(text, aligned)
+	if !hasPair {
+		return t.single.fit(a, pieces{}, maxLen)
 	}
-	cut := false
-	if maxLen > 0 {
-		na, nb := truncate(len(a), len(b), max(maxLen-tmpl.specials(), 0))
-		cut = na < len(a) || nb < len(b)
-		a, b = a[:na], b[:nb]
-	}
-	enc := tmpl.build(a, b)
-	enc.Truncated = cut
-	return enc
+	return t.pair.fit(a, t.tokenize(pair, aligned), maxLen)
 }
 
 // EncodeAll encodes examples on all cores and keeps their order; truncated counts the
@@ -119,27 +132,6 @@ func (t *Tokenizer) EncodeAll(examples []Example, maxLen int) (encodings []Encod
 	}
 	wg.Wait()
 	return encodings, int(cut.Load())
-}
-
-// tokenize returns the ids of text without special tokens around it. Added tokens
-// ("[SEP]" written in the text, for one) are taken out first, those that match raw text
-// before those that match normalized text.
-func (t *Tokenizer) tokenize(text string) []int64 {
-	ids := make([]int64, 0, len(text)/4+4)
-	t.rawAdded.split(text, func(part string, id int64) {
-		if id >= 0 {
-			ids = append(ids, id)
-			return
-		}
-		t.normAdded.split(t.normalizer.normalize(part), func(part string, id int64) {
-			if id >= 0 {
-				ids = append(ids, id)
-				return
-			}
-			words(part, func(word string) { ids = t.model.append(ids, word) })
-		})
-	})
-	return ids
 }
 
 // truncate returns how many of a and b tokens to keep so that they are at most limit
@@ -180,15 +172,28 @@ func (t template) specials() int {
 	return n
 }
 
-func (t template) build(a, b []int64) Encoding {
-	n := t.specials() + len(a) + len(b)
+// fit lays out a and b, cut as Encode says.
+func (t template) fit(a, b pieces, maxLen int) Encoding {
+	cut := false
+	if maxLen > 0 {
+		na, nb := truncate(len(a.ids), len(b.ids), max(maxLen-t.specials(), 0))
+		cut = na < len(a.ids) || nb < len(b.ids)
+		a, b = a.slice(0, na), b.slice(0, nb)
+	}
+	enc := t.build(a, b)
+	enc.Truncated = cut
+	return enc
+}
+
+func (t template) build(a, b pieces) Encoding {
+	n := t.specials() + len(a.ids) + len(b.ids)
 	enc := Encoding{IDs: make([]int64, 0, n), TypeIDs: make([]int64, 0, n)}
 	for _, p := range t {
 		switch p.text {
 		case 'A':
-			enc.IDs = append(enc.IDs, a...)
+			enc.IDs = append(enc.IDs, a.ids...)
 		case 'B':
-			enc.IDs = append(enc.IDs, b...)
+			enc.IDs = append(enc.IDs, b.ids...)
 		default:
 			enc.IDs = append(enc.IDs, p.special)
 		}
@@ -196,5 +201,28 @@ func (t template) build(a, b []int64) Encoding {
 			enc.TypeIDs = append(enc.TypeIDs, p.typeID)
 		}
 	}
+	if a.aligned {
+		t.align(&enc, a, b)
+	}
 	return enc
+}
+
+// align adds where the tokens come from to an encoding that build made of a and b.
+func (t template) align(enc *Encoding, a, b pieces) {
+	n := len(enc.IDs)
+	enc.Offsets, enc.Words, enc.Sequence = make([][2]int, 0, n), make([]int, 0, n), make([]int8, 0, n)
+	for _, p := range t {
+		from, sequence := pieces{offsets: [][2]int{{}}, words: []int{-1}}, int8(-1)
+		switch p.text {
+		case 'A':
+			from, sequence = a, 0
+		case 'B':
+			from, sequence = b, 1
+		}
+		enc.Offsets = append(enc.Offsets, from.offsets...)
+		enc.Words = append(enc.Words, from.words...)
+		for range from.words {
+			enc.Sequence = append(enc.Sequence, sequence)
+		}
+	}
 }

@@ -211,7 +211,7 @@ func (t *Tokenizer) buildTemplate(items []templateItem, ids map[string][]int64, 
 
 // normalizeAdded brings the added tokens that match normalized text into that form.
 func (t *Tokenizer) normalizeAdded() {
-	old := t.normAdded
+	old := t.normAdded.tokens
 	t.normAdded = matcher{}
 	for _, toks := range old {
 		for _, tok := range toks {

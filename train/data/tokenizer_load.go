@@ -169,8 +169,7 @@ func newTokenizer(vocab map[string]int64, added []addedToken, spec wordPieceSpec
 	}
 	t := &Tokenizer{
 		ids: make(map[string]int64, len(vocab)), tokens: make(map[int64]string, len(vocab)),
-		model:    newWordPiece(vocab, unk, spec.Prefix, spec.MaxChars),
-		rawAdded: matcher{}, normAdded: matcher{},
+		model: newWordPiece(vocab, unk, spec.Prefix, spec.MaxChars),
 	}
 	for token, id := range vocab {
 		if err := t.know(token, id); err != nil {

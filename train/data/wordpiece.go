@@ -10,25 +10,25 @@ import (
 // Unicode punctuation.
 func isPunct(r rune) bool { return unicode.Is(bertPunct, r) }
 
-// words calls yield with each word of a normalized text: what stands between white
-// space, cut around punctuation.
-func words(text string, yield func(string)) {
+// words calls yield with where each word of a normalized text starts and ends, in
+// bytes: what stands between white space, cut around punctuation.
+func words(text string, yield func(start, end int)) {
 	start := -1
 	for i, r := range text {
 		space, punct := isSpace(r), isPunct(r)
 		if (space || punct) && start >= 0 {
-			yield(text[start:i])
+			yield(start, i)
 			start = -1
 		}
 		switch {
 		case punct:
-			yield(text[i : i+utf8.RuneLen(r)])
+			yield(i, i+utf8.RuneLen(r))
 		case !space && start < 0:
 			start = i
 		}
 	}
 	if start >= 0 {
-		yield(text[start:])
+		yield(start, len(text))
 	}
 }
 
@@ -53,22 +53,24 @@ func newWordPiece(vocab map[string]int64, unk int64, prefix string, maxRunes int
 	return m
 }
 
-// append adds the ids of one word to ids: its pieces, or the unknown token where a
-// part of the word matches no token.
-func (m *wordPiece) append(ids []int64, word string) []int64 {
+// append adds the tokens of one word, which stands in p's normalized part from byte at
+// on: its pieces, or the unknown token where a part of the word matches no token.
+func (m *wordPiece) append(p *pieces, word string, at int) {
 	if len(word) > m.maxRunes && utf8.RuneCountInString(word) > m.maxRunes {
-		return append(ids, m.unk)
+		p.add(m.unk, at, at+len(word))
+		return
 	}
-	kept := len(ids)
-	vocab := m.whole
-	for len(word) > 0 {
-		id, n := m.longest(vocab, word)
+	kept, vocab := len(p.ids), m.whole
+	for start := 0; start < len(word); {
+		id, n := m.longest(vocab, word[start:])
 		if n == 0 {
-			return append(ids[:kept], m.unk)
+			p.cut(kept)
+			p.add(m.unk, at, at+len(word))
+			return
 		}
-		ids, word, vocab = append(ids, id), word[n:], m.rest
+		p.add(id, at+start, at+start+n)
+		start, vocab = start+n, m.rest
 	}
-	return ids
 }
 
 // longest finds the longest prefix of word that vocab holds; n is its length in bytes,

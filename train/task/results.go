@@ -1,0 +1,88 @@
+package task
+
+import (
+	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/metric"
+)
+
+// target is a data set's target as metrics read it.
+func (r *Results) target(name string) []int {
+	t := r.Data.Target(name)
+	out := make([]int, len(t.Ints))
+	for i, v := range t.Ints {
+		out[i] = int(v[0])
+	}
+	return out
+}
+
+// scores is a data set's target of numbers.
+func scores(d *data.Dataset, name string) []float64 {
+	t := d.Target(name)
+	out := make([]float64, len(t.Floats))
+	for i, v := range t.Floats {
+		out[i] = float64(v[0])
+	}
+	return out
+}
+
+// largest returns each row's class.
+func (r *Results) largest() []int {
+	out := make([]int, len(r.Rows))
+	for i, row := range r.Rows {
+		out[i] = argmax(row)
+	}
+	return out
+}
+
+// firsts returns each row's first output.
+func (r *Results) firsts() []float64 {
+	out := make([]float64, len(r.Rows))
+	for i, row := range r.Rows {
+		out[i] = float64(row[0])
+	}
+	return out
+}
+
+// argmax is the index of the largest element, the first of equals.
+func argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// softmax is [metric.Softmax] of a row; a temperature of 0 is 1.
+func softmax(x []float32, t float64) []float64 {
+	if t == 0 {
+		t = 1
+	}
+	return metric.Softmax(wide(x), t)
+}
+
+func wide(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out
+}
+
+// wide returns the rows in float64.
+func (r *Results) wide() [][]float64 {
+	out := make([][]float64, len(r.Rows))
+	for i, row := range r.Rows {
+		out[i] = wide(row)
+	}
+	return out
+}
+
+func mean(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(max(1, len(x)))
+}
