@@ -75,7 +75,6 @@ func matrix(t *testing.T, f *modelstest.Fixture, m inject.Method) {
 func method(t *testing.T, f *modelstest.Fixture, name string) inject.Method {
 	t.Helper()
 	m := injecttest.New(t, name, nil)
-	injecttest.Adapt(f, m)
 	return m
 }
 

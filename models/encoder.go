@@ -51,7 +51,9 @@ const (
 )
 
 // PerToken reports whether a head computes something for each token rather than for each text.
-func (t Task) PerToken() bool { return t == TokenClassification || t == QuestionAnswering || t == MaskedLM }
+func (t Task) PerToken() bool {
+	return t == TokenClassification || t == QuestionAnswering || t == MaskedLM
+}
 
 // Embeddings is the part before the first layer: LayerNorm(word + position + token type).
 type Embeddings struct {

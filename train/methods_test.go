@@ -38,7 +38,6 @@ func (c combo) build(t *testing.T, f *modelstest.Fixture) []inject.Method {
 				t.Fatal(err)
 			}
 		}
-		injecttest.Adapt(f, m)
 		ms = append(ms, m)
 	}
 	return ms
