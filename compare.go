@@ -10,10 +10,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/crosscheck"
-	"github.com/peftgraph/peftgraph/graph/onnxfile"
-	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/runtime"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 )
@@ -83,7 +80,9 @@ func (opt CompareOptions) read(info models.Info, dir string) (*data.Dataset, err
 	if err != nil {
 		return nil, err
 	}
-	return data.NewDataset(r.tokenizer, set.Examples, r.maxLength), nil
+	d := data.NewDataset(r.tokenizer, set.Examples, r.maxLength)
+	d.OneLength = r.oneLength
+	return d, nil
 }
 
 // A Comparison is what running two models on the same inputs showed.
@@ -96,7 +95,7 @@ type Comparison struct {
 type OutputDelta struct {
 	Name   string  `json:"name"`
 	MaxAbs float64 `json:"max_abs"`
-	Flips  int     `json:"label_flips"` // rows whose largest element is another; −1 for outputs that are no logits
+	Flips  int     `json:"label_flips"` // rows that are another answer; −1 for outputs that aren't known to be answers
 }
 
 // Worst returns the largest difference.
@@ -117,30 +116,6 @@ func (c Comparison) Check(threshold float64) error {
 		return &DiffersError{fmt.Sprintf("the outputs differ by up to %.3g; the threshold is %.3g", worst, threshold)}
 	}
 	return nil
-}
-
-// A side is one of the models of a comparison.
-type side struct {
-	exec     train.Executor
-	graph    *graph.Graph
-	info     models.Info
-	outputs  []string
-	provider string // that a session from a file came to run on
-	tasks    int    // of a model for several, else 0
-}
-
-// feeds are a model's inputs for a batch, its rows dealt to the tasks where there are several.
-func (s side) feeds(b *data.Batch) (map[string]*graph.Tensor, error) {
-	feeds, err := train.TokenFeeds(s.graph, s.info, b, multitask.TaskInput)
-	if err != nil || s.tasks == 0 {
-		return feeds, err
-	}
-	ids := make([]int64, b.Size)
-	for row := range ids {
-		ids[row] = int64(row % s.tasks)
-	}
-	feeds[multitask.TaskInput] = graph.TensorOf(nil, ids)
-	return feeds, nil
 }
 
 // compare runs the models on every batch and compares each with each behind it: of three, the first with the second, the
@@ -164,7 +139,7 @@ func (e *engine) compare(ctx context.Context, d *data.Dataset, batch int, sides 
 	progress := e.step("comparing")
 	done := 0
 	for _, indices := range d.EvalOrder(batch) {
-		if err := compareBatch(ctx, out, d.Batch(indices), names, sides); err != nil {
+		if err := compareBatch(ctx, out, d, d.Batch(indices), names, sides); err != nil {
 			return nil, err
 		}
 		done += len(indices)
@@ -174,7 +149,7 @@ func (e *engine) compare(ctx context.Context, d *data.Dataset, batch int, sides 
 }
 
 // compareBatch adds one batch to the comparisons of all pairs.
-func compareBatch(ctx context.Context, out []Comparison, b *data.Batch, names []string, sides []side) error {
+func compareBatch(ctx context.Context, out []Comparison, d *data.Dataset, b *data.Batch, names []string, sides []side) error {
 	results := make([][]*graph.Tensor, len(sides))
 	for i, s := range sides {
 		feeds, err := s.feeds(b)
@@ -185,11 +160,18 @@ func compareBatch(ctx context.Context, out []Comparison, b *data.Batch, names []
 			return err
 		}
 	}
+	judges := make([]judge, len(names))
+	for k, name := range names {
+		var err error
+		if judges[k], err = newJudge(name, sides, d, b); err != nil {
+			return err
+		}
+	}
 	pair := 0
 	for i, x := range results {
 		for _, y := range results[i+1:] {
 			for k := range names {
-				if err := out[pair].Outputs[k].add(x[k], y[k]); err != nil {
+				if err := out[pair].Outputs[k].add(x[k], y[k], judges[k]); err != nil {
 					return err
 				}
 			}
@@ -200,7 +182,7 @@ func compareBatch(ctx context.Context, out []Comparison, b *data.Batch, names []
 }
 
 // add compares one batch's output.
-func (o *OutputDelta) add(x, y *graph.Tensor) error {
+func (o *OutputDelta) add(x, y *graph.Tensor, j judge) error {
 	if fmt.Sprint(x.Dims) != fmt.Sprint(y.Dims) {
 		return fmt.Errorf("output %q is %v in one model and %v in the other", o.Name, x.Dims, y.Dims)
 	}
@@ -212,45 +194,20 @@ func (o *OutputDelta) add(x, y *graph.Tensor) error {
 	if err != nil {
 		return err
 	}
-	for i := range p {
-		if d := math.Abs(p[i] - q[i]); d > o.MaxAbs || math.IsNaN(d) {
-			o.MaxAbs = d
-		}
-	}
-	if n := flips(o.Name, x.Dims, p, q); n >= 0 {
+	o.differ(p, q)
+	if n := j.flips(x.Dims, p, q); n >= 0 {
 		o.Flips = max(o.Flips, 0) + n
 	}
 	return nil
 }
 
-// side loads a model from its file, as a user's program would, and with the settings that such a program gets. name is what
-// errors call it.
-func (e *engine) side(ctx context.Context, name, path string) (side, func(), error) {
-	g, err := onnxfile.Load(path)
-	if err != nil {
-		return side{}, nil, err
+// differ takes in elements; a NaN on either side stays.
+func (o *OutputDelta) differ(a, b []float64) {
+	for i := range a {
+		if d := math.Abs(a[i] - b[i]); d > o.MaxAbs || math.IsNaN(d) {
+			o.MaxAbs = d
+		}
 	}
-	info, err := models.Describe(g)
-	if err != nil {
-		return side{}, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	tasks, err := multitask.ReadTasks(g)
-	if err != nil {
-		return side{}, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	opt := runtime.Stock()
-	opt.Name, opt.Provider, opt.Threads = name, e.Provider, e.Threads
-	// Models that take turns would otherwise lose their cores to the last one's threads, which look for work a while yet.
-	opt.Config = map[string]string{"session.force_spinning_stop": "1"}
-	s, err := e.NewSessionFromFile(ctx, path, opt)
-	if err != nil {
-		return side{}, nil, err
-	}
-	out := side{exec: s, graph: g, info: info, provider: s.Provider(), tasks: len(tasks)}
-	for _, v := range g.Outputs() {
-		out.outputs = append(out.outputs, v.Name())
-	}
-	return out, func() { _ = s.Close() }, nil
 }
 
 // A Reading is what onnx-go, an independent reader, found equal in a file.

@@ -146,5 +146,5 @@ func (r *Run) proofData(opt ExportOptions) (*data.Dataset, error) {
 	if n := opt.Examples; n > 0 && n < len(set.Examples) {
 		set.Examples = set.Examples[:n]
 	}
-	return data.NewDataset(r.reader.tokenizer, set.Examples, r.reader.maxLength), nil
+	return r.reader.dataset(Engine{}, set, r.Plan.Task) // that some are cut was said when the run was trained on them
 }

@@ -21,7 +21,7 @@ func (x *export) prove(ctx context.Context, e *engine, own *serving, d *data.Dat
 		}
 		defer done()
 	}
-	trained := side{exec: own.Exec, graph: own.Graph, info: own.Info, outputs: []string{x.run.Plan.Logits}}
+	trained := side{exec: own.Exec, graph: own.Graph, info: own.Info, outputs: []string{x.run.Plan.Logits}, tasks: own.Tasks}
 	pairs, err := e.compare(ctx, d, x.opt.BatchSize, append([]side{trained}, written...)...)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/train/data"
@@ -64,7 +63,7 @@ func (x *jointExport) prove(ctx context.Context) (*ExportedJoint, error) {
 	res := &ExportedJoint{Output: t.path, Bytes: t.staged.Bytes, WeightsIn: t.staged.Refers, TaskInput: multitask.TaskInput}
 	var whole Comparison
 	for k, p := range x.parts {
-		delta, err := x.alone(ctx, p, x.proof[k], got[k])
+		delta, err := x.alone(ctx, p, k, got[k])
 		if err != nil {
 			return nil, fmt.Errorf("task %q: %w", p.Name, err)
 		}
@@ -78,26 +77,37 @@ func (x *jointExport) prove(ctx context.Context) (*ExportedJoint, error) {
 	return res, err
 }
 
-// alone compares logits with those that a task's own model computes.
-func (x *jointExport) alone(ctx context.Context, p multitask.Part, d *data.Dataset, got [][]float32) (OutputDelta, error) {
+// alone compares a task's outputs with those that its own model computes.
+func (x *jointExport) alone(ctx context.Context, p multitask.Part, k int, got [][]float32) (OutputDelta, error) {
 	delta := OutputDelta{Name: inject.LogitsName, Flips: -1}
 	own, err := x.engine.serve(ctx, p.Name, p.Graph.Clone(), p.Plan)
 	if err != nil {
 		return delta, err
 	}
 	defer own.close()
+	d := x.proof[k]
 	want, err := own.Predict(ctx, d, nil, x.opt.BatchSize, nil)
 	if err != nil {
 		return delta, err
 	}
-	return delta, delta.add(tensor(got), tensor(want))
+	same, err := sameAnswer(x.Tasks[k])
+	if same != nil {
+		delta.Flips = 0
+	}
+	for i := range got {
+		a, b := wide(got[i]), wide(want[i])
+		delta.differ(a, b)
+		if same != nil && !same(a, b, len(d.Encodings[i].IDs)) {
+			delta.Flips++
+		}
+	}
+	return delta, err
 }
 
-// tensor puts rows of one length together.
-func tensor(rows [][]float32) *graph.Tensor {
-	var all []float32
-	for _, r := range rows {
-		all = append(all, r...)
+func wide(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
 	}
-	return graph.TensorOf([]int64{int64(len(rows)), int64(len(all) / max(1, len(rows)))}, all)
+	return out
 }

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -184,20 +184,37 @@ func (p Prediction) Lines() []string {
 	return lines
 }
 
-// flips counts the rows of an output whose answer is another in the other model; −1 for an output that isn't one of answers.
-func flips(name string, dims []int64, a, b []float64) int {
-	isLogits := name == inject.LogitsName || strings.HasPrefix(name, multitask.OutputPrefix)
-	if !isLogits || len(dims) != 2 || dims[1] < 2 {
-		return -1
+// A sameness says whether two rows of outputs, of a text of so many tokens, are the same answer.
+type sameness func(a, b []float64, tokens int) bool
+
+// sameAnswer is a task's sameness; nil for one whose answers are numbers, which don't flip.
+func sameAnswer(t multitask.Task) (sameness, error) {
+	of, err := task.Of(t.Task)
+	perToken, width := t.Head().PerToken(), t.Outputs()
+	if err != nil || t.Head() == models.FeatureExtraction || !perToken && width < 2 {
+		return nil, err
 	}
-	count, n := 0, int(dims[1])
-	for i := 0; i+n <= len(a); i += n {
-		if largest(a[i:i+n]) != largest(b[i:i+n]) {
-			count++
+	return func(a, b []float64, tokens int) bool {
+		if perToken {
+			a, b = a[:tokens*width], b[:tokens*width]
 		}
-	}
-	return count
+		return of.Same(narrow(a), narrow(b), width)
+	}, nil
 }
+
+func narrow(x []float64) []float32 {
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = float32(v)
+	}
+	return out
+}
+
+// looksLikeLogits reports whether an output whose task isn't known has a class's logits in each row.
+func looksLikeLogits(output string) bool { return output == inject.LogitsName }
+
+// sameLargest compares rows of logits.
+func sameLargest(a, b []float64, _ int) bool { return largest(a) == largest(b) }
 
 func largest(x []float64) int {
 	best := 0
