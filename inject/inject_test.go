@@ -23,6 +23,9 @@ import (
 func TestMethodsOnEveryExporterForm(t *testing.T) {
 	for _, name := range inject.Names() {
 		for _, f := range modelstest.Encoders(t) {
+			if name == "prefix" && f.IsRelative() {
+				continue // refused: see TestPrefixNeedsPositions
+			}
 			t.Run(name+"/"+f.Name, func(t *testing.T) { matrix(t, f, method(t, f, name)) })
 		}
 	}

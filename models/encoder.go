@@ -93,6 +93,7 @@ type Attention struct {
 	// with the queries (Hugging Face's relative_key) or with queries and keys (relative_key_query) add to the scores. Both are
 	// nil where tokens have positions of their own, as in most models.
 	Distances                      *graph.Value
+	DistancesName                  string // "encoder.layer.0.attention.self.distance_embedding"
 	Relative                       []*graph.Value
 	RelativeToQuery, RelativeToKey bool
 }

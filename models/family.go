@@ -107,6 +107,9 @@ func (f *family) nameModules(e *Encoder) {
 	for i := range e.Layers {
 		l, at := &e.Layers[i], fmt.Sprintf(f.layer, i)
 		l.Query.Name, l.Key.Name, l.Value.Name = at+f.query, at+f.key, at+f.value
+		if l.Attention.Distances != nil {
+			l.Attention.DistancesName = at + strings.TrimSuffix(f.query, "query") + "distance_embedding"
+		}
 		l.AttentionOutput.Name, l.AttentionNorm.Name = at+f.attentionOutput, at+f.attentionNorm
 		l.Intermediate.Name, l.Dense.Name, l.OutputNorm.Name = at+f.intermediate, at+f.dense, at+f.outputNorm
 	}
