@@ -48,9 +48,9 @@ func (m *matcher) ranks(l *Layer) []ranks {
 	return append(out, ranks{3, 4})
 }
 
-// maxTrial bounds the products that one check computes: of a file that fixes a length in the hundreds only the first layers
-// are checked.
-const maxTrial = 3e8
+// maxTrial bounds the multiplications that one check costs: of a file that fixes a length of several hundred, the last layers are
+// taken to be like the first.
+const maxTrial = 1e8
 
 func (m *matcher) accountRanked(e *Encoder, p *refeval.Program, r ranks) *NotRecognisedError {
 	scales := make([]float64, len(e.Layers))
@@ -67,6 +67,9 @@ func (m *matcher) accountRanked(e *Encoder, p *refeval.Program, r ranks) *NotRec
 				}
 				if why := m.accountLayer(t, &e.Layers[i], r, &scales[i], hide); why != nil {
 					return why.during(fmt.Sprintf("layer %d", i))
+				}
+				if i > 0 {
+					t.forget(&e.Layers[i]) // sizes may be those of the first layer everywhere
 				}
 			}
 		}

@@ -47,6 +47,7 @@ const (
 	SequenceClassification Task = "sequence-classification" // reads Pooled or the first token
 	TokenClassification    Task = "token-classification"    // reads every token
 	QuestionAnswering      Task = "question-answering"      // reads every token; its two logits are split into start and end
+	MaskedLM               Task = "masked-lm"               // a score for every word of the vocabulary at every token; no Classifier
 )
 
 // Embeddings is the part before the first layer: LayerNorm(word + position + token type).

@@ -155,6 +155,13 @@ func (t *trial) layer(l *Layer, r ranks, heads int) {
 	}, t.batch, heads, size, t.length)
 }
 
+// forget stops feeding what a layer reads and projects.
+func (t *trial) forget(l *Layer) {
+	for _, v := range []*graph.Value{l.Input, l.Query.Output, l.Key.Output, l.Value.Output, l.Attention.QueryHeads, l.Attention.KeyHeads} {
+		delete(t.feeds, v.Name())
+	}
+}
+
 func query(i int) float64 { return wave(i, 0.7) }
 
 func key(i int) float64 { return wave(i, 1.3) }
