@@ -23,10 +23,10 @@ func (m *matcher) account(e *Encoder) *NotRecognisedError {
 	var first *NotRecognisedError
 	for _, r := range m.ranks(&e.Layers[0]) {
 		why := m.accountRanked(e, program, r)
-		if why == nil {
-			return nil
+		if why == nil || !why.unfollowed {
+			return why
 		}
-		if first == nil || first.Node == nil {
+		if first == nil {
 			first = why
 		}
 	}
@@ -57,7 +57,7 @@ func (m *matcher) accountRanked(e *Encoder, p *refeval.Program, r ranks) *NotRec
 	for _, length := range e.trialLengths() {
 		work := 0
 		for _, hide := range []bool{false, true} {
-			if hide && e.AttentionMask == nil {
+			if hide && (e.AttentionMask == nil || length <= hiddenTokens) {
 				continue
 			}
 			t := newTrial(e, p, length, hide)
@@ -107,11 +107,11 @@ func (m *matcher) accountLayer(t *trial, l *Layer, r ranks, scale *float64, hide
 	}
 	masked, err := t.value(a.Masked)
 	if err != nil {
-		return refuse(a.Node, "what enters it can't be followed: %v", err)
+		return cantFollow(a.Node, "what enters it can't be followed: %v", err)
 	}
 	scores, err := masked.Float64s()
 	if want := t.batch * m.heads * t.length * t.length; err != nil || len(scores) != want {
-		return refuse(a.Node, "it reads scores of %v, not of [batch, %d heads, sequence, sequence]", masked.Dims, m.heads)
+		return cantFollow(a.Node, "it reads scores of %v, not of [batch, %d heads, sequence, sequence]", masked.Dims, m.heads)
 	}
 	x := &accounted{trial: t, m: m, l: l, scores: scores, bias: []float64{0}}
 	if a.PositionBias != nil {
@@ -130,7 +130,7 @@ func (x *accounted) readBias() *NotRecognisedError {
 	v := x.l.Attention.PositionBias
 	t, err := x.value(v)
 	if err != nil {
-		return refuse(producer(v), "the bias of positions can't be followed: %v", err)
+		return cantFollow(producer(v), "the bias of positions can't be followed: %v", err)
 	}
 	if x.bias, err = t.Float64s(); err != nil || len(x.scores)%len(x.bias) != 0 || len(x.bias)%(x.length*x.length) != 0 {
 		return refuse(producer(v), "the bias of positions is %v, not [1, heads, sequence, sequence]", t.Dims)
@@ -289,7 +289,7 @@ func (t *trial) fusedMask(a *Attention, hide bool) *NotRecognisedError {
 	}
 	mask, err := t.value(a.Mask)
 	if err != nil {
-		return refuse(a.MaskNode, "its mask can't be followed: %v", err)
+		return cantFollow(a.MaskNode, "its mask can't be followed: %v", err)
 	}
 	rows, ok := t.perRow(mask)
 	if !ok {

@@ -101,7 +101,8 @@ func isWeight(v *graph.Value) bool {
 	return ok
 }
 
-// isScale reports whether v is one number that depends on nothing but constants and sizes, such as √d.
+// isScale reports whether v may be one number that depends on nothing but constants and sizes, such as √d. What it does to the
+// scores is seen in a trial: see [matcher.account].
 func isScale(v *graph.Value) bool {
 	if t := tensorOf(v); t != nil {
 		return t.Len() == 1
@@ -278,7 +279,7 @@ func (m *matcher) headPath(v *graph.Value, role string) (*headPath, *NotRecognis
 			p.steps = append([]*graph.Node{n}, p.steps...)
 			scaledOnly = false
 		default:
-			if up = unscaled(n); up == nil {
+			if up = unscaled(n); up == nil || role == "value" && !byNumber(n) {
 				return nil, m.notProjected(v, role)
 			}
 			if scaledOnly {
@@ -287,6 +288,13 @@ func (m *matcher) headPath(v *graph.Value, role string) (*headPath, *NotRecognis
 		}
 		v = up
 	}
+}
+
+// byNumber reports whether one operand of n is a number that the file holds.
+func byNumber(n *graph.Node) bool {
+	_, first := constScalar(n.Input(0))
+	_, second := constScalar(n.Input(1))
+	return first || second
 }
 
 // unscaled returns what n multiplies by a number, or nil when it does no such thing.

@@ -73,7 +73,7 @@ func (s *embeddingSlots) take(kind role, l *lookup, offset int) *NotRecognisedEr
 	case kind == positions && s.positions:
 		return refuse(l.node, "it adds positions to the embeddings, which have positions already")
 	case kind == types && s.types:
-		return refuse(l.node, "a fourth table is added to the word, position and token type embeddings")
+		return refuse(l.node, "it adds token types to the embeddings, which have a token type already")
 	case kind == positions:
 		s.positions = true
 		s.e.Embeddings.Position, s.e.PositionIDs, s.e.PositionOffset = l.table, l.input, offset

@@ -29,6 +29,7 @@ func newTrial(e *Encoder, p *refeval.Program, length int, hide bool) *trial {
 	if s := e.InputIDs.Shape; len(s) == 2 && s[0].Known() {
 		t.batch = int(s[0].N)
 	}
+	rows := int(e.wordRows())
 	for _, in := range e.Graph.Inputs() {
 		if in.Init() != nil || in.Shape != nil && in.Shape.Rank() != 2 {
 			continue
@@ -37,7 +38,7 @@ func newTrial(e *Encoder, p *refeval.Program, length int, hide bool) *trial {
 			k := i % t.length
 			switch in {
 			case e.InputIDs:
-				return float64(max(int(e.wordRows())-1-k, 0))
+				return float64(rows - 1 - k%max(rows/2, 1))
 			case e.TokenTypeIDs:
 				return 0
 			case e.PositionIDs:

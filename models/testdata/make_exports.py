@@ -168,7 +168,13 @@ def family_cases():
     yield Case("albert_torch2_legacy_op14_eager", "4.57", model="AlbertModel", config=albert)
     mpnet = dict(BERT, max_position_embeddings=34)
     yield Case(
-        "mpnet_torch2_legacy_op14_eager", "4.57", model="MPNetModel", config=mpnet, attention=None, token_types=False
+        "mpnet_torch2_legacy_op14_eager",
+        "4.57",
+        model="MPNetModel",
+        config=mpnet,
+        attention=None,
+        token_types=False,
+        commit=True,
     )
     for opset in (14, 18):
         yield Case(f"bert_optimum_op{opset}", "4.57", "optimum", opset=opset, attention=None, commit=opset == 18)
