@@ -49,10 +49,11 @@ func New(t testing.TB, name string, settings map[string]string) inject.Method {
 	return m
 }
 
-// Adapt gives LoRA the names that its default targets have in DistilBERT, if f is one.
+// Adapt gives LoRA the names that its default targets, query and value, have in f's family.
 func Adapt(f *modelstest.Fixture, m inject.Method) {
-	if l, ok := m.(*inject.LoRA); ok && *f.Family == "distilbert" {
-		l.Modules = inject.ParseNames("q_lin,v_lin")
+	names := map[string]string{"distilbert": "q_lin,v_lin", "mpnet": "q,v"}[*f.Family]
+	if l, ok := m.(*inject.LoRA); ok && names != "" {
+		l.Modules = inject.ParseNames(names)
 	}
 }
 

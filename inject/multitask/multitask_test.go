@@ -51,7 +51,10 @@ func part(t *testing.T, f *modelstest.Fixture, name, method string, flags map[st
 
 // all is one adapter of every kind, of several numbers of labels, positions and layers.
 func all(t *testing.T, f *modelstest.Fixture) []multitask.Part {
-	target := map[bool]string{true: "q_lin", false: "query"}[*f.Family == "distilbert"]
+	target := "query"
+	if name := map[string]string{"distilbert": "q_lin", "mpnet": "q"}[*f.Family]; name != "" {
+		target = name
+	}
 	virtual := "prefix"
 	if f.IsRelative() {
 		virtual = "p-tuning"
