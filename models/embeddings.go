@@ -36,6 +36,9 @@ func (m *matcher) embed(e *Encoder) *NotRecognisedError {
 	if why := e.words(norm, found); why != nil {
 		return why
 	}
+	if why := e.fixedSize(); why != nil {
+		return why
+	}
 	return m.others(e, norm, found, constants)
 }
 

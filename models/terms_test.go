@@ -270,6 +270,26 @@ func TestFoldedPositions(t *testing.T) {
 	}
 }
 
+// Sizes that a file fixes are computed with: they must be of some use.
+func TestFixedSizes(t *testing.T) {
+	for _, dims := range [][]int64{{0, 7}, {2, 0}, {1, 1}, {2, 1 << 40}, {1 << 15, 1 << 15}} {
+		g := load(t, "testdata/bert_torch2_legacy_op20_eager.onnx")
+		for _, in := range g.Inputs() {
+			in.Shape = graph.ShapeOf(dims...)
+		}
+		refused(t, g, "embeddings", nil, "batches of a size")
+	}
+	for _, dims := range [][]int64{{3, 2}, {1, 32}} {
+		g := load(t, "testdata/bert_torch2_legacy_op20_eager.onnx")
+		for _, in := range g.Inputs() {
+			in.Shape = graph.ShapeOf(dims...)
+		}
+		if i := recognise(t, g).Info(); i.Family != "bert" || i.Positions != 32 || i.Inputs.TokenType != "token_type_ids" {
+			t.Errorf("%v: %+v", dims, i)
+		}
+	}
+}
+
 // A token type that the exporter made a constant is still a BERT's.
 func TestFoldedTokenType(t *testing.T) {
 	g := load(t, "testdata/bert_torch2_legacy_op14_notypes.onnx")

@@ -172,3 +172,21 @@ func wave(i int, step float64) float64 {
 	x := float64(i + 1)
 	return math.Round(64*math.Sin(step*x+0.001*x*x)) / 64
 }
+
+// maxTokens is the most tokens that a file may fix the batch's size to.
+const maxTokens = 1 << 16
+
+// fixedSize refuses texts of less than two tokens, of which positions can't be told, and batches of no text or of more than a
+// trial can hold.
+func (e *Encoder) fixedSize() *NotRecognisedError {
+	tokens := int64(1)
+	for i, d := range e.InputIDs.Shape {
+		if !d.Known() {
+			continue
+		}
+		if tokens *= min(d.N, maxTokens+1); tokens < 1 || tokens > maxTokens || i == 1 && d.N < 2 {
+			return refuse(firstUser(e.InputIDs), "the input %s takes batches of a size that nothing can be learned from", e.InputIDs)
+		}
+	}
+	return nil
+}
