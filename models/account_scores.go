@@ -174,7 +174,7 @@ func (x *accounted) compare(scale *float64, hide bool) *NotRecognisedError {
 }
 
 func (x *accounted) unaccounted() *NotRecognisedError {
-	return refuse(x.blame(), "the scores that enter the softmax are not the scaled products of queries and keys with a mask%s: another term or a rotation takes part", x.alsoWith())
+	return refuse(x.blame(), "the scores that enter the softmax are not the scaled products of queries and keys with a mask%s: another term, a rotation or a causal mask takes part", x.alsoWith())
 }
 
 func (x *accounted) alsoWith() string {

@@ -23,10 +23,7 @@ const (
 // others tells the position and token type embeddings apart: computed rows count for positions and stay the same for types.
 // Of two tables whose rows are given, that of positions is the larger; of one, it is the one that is missing.
 func (m *matcher) others(e *Encoder, norm *Norm, found []*lookup, constants []*graph.Value) *NotRecognisedError {
-	slots := &embeddingSlots{m: m, e: e}
-	if m.layerHasDistances(e) {
-		slots.positions = true
-	}
+	slots := &embeddingSlots{m: m, e: e, positions: e.Layers[0].Attention.Distances != nil}
 	var inputs []*lookup
 	for _, l := range found {
 		if l.out == e.Embeddings.WordOut {
@@ -55,11 +52,13 @@ func (m *matcher) others(e *Encoder, norm *Norm, found []*lookup, constants []*g
 	if !slots.positions {
 		return refuse(norm.Nodes[0], "there are no position embeddings")
 	}
+	if t := e.Embeddings.TokenType; e.PositionIDs != nil && t != nil && tensorOf(t).Dims[0] == 1 {
+		return refuse(firstUser(e.PositionIDs), "%s gives the positions and there is one token type, as in RoBERTa, whose positions start behind padding's: nothing tells where", e.PositionIDs).
+			hint("export the model without position_ids, so that it counts them itself")
+	}
 	m.types = slots.types
 	return nil
 }
-
-func (m *matcher) layerHasDistances(e *Encoder) bool { return e.Layers[0].Attention.Distances != nil }
 
 // embeddingSlots are the terms of the sum, each of which may be there once.
 type embeddingSlots struct {

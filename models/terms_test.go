@@ -130,6 +130,10 @@ func TestUnexplainedTermsAreRefused(t *testing.T) {
 		{"rows of the text", bert, "embeddings", "neither count", at(positionsOf, func(b *graph.Builder, e *Encoder, _ *graph.Value) *graph.Value {
 			return b.Op("Mul", e.InputIDs, e.InputIDs)
 		})},
+		{"given positions of RoBERTa", "roberta_torch2_legacy_op14_sdpa", "embeddings", "nothing tells where", at(positionsOf, func(b *graph.Builder, e *Encoder, _ *graph.Value) *graph.Value {
+			in, _ := e.Graph.AddInput("position_ids", graph.Int64, nil)
+			return b.Op("Identity", in)
+		})},
 		{"vector in the sum", bert, "embeddings", "have a token type already", at(sum, func(b *graph.Builder, e *Encoder, v *graph.Value) *graph.Value {
 			return b.Op("Add", v, b.Init("vector", graph.TensorOf(nil, make([]float32, e.Hidden))))
 		})},
