@@ -132,6 +132,10 @@ func TestUnexplainedTermsAreRefused(t *testing.T) {
 		})},
 		{"given positions of RoBERTa", "roberta_torch2_legacy_op14_sdpa", "embeddings", "nothing tells where", at(positionsOf, func(b *graph.Builder, e *Encoder, _ *graph.Value) *graph.Value {
 			in, _ := e.Graph.AddInput("position_ids", graph.Int64, nil)
+			row := graph.TensorOf([]int64{1, int64(e.Hidden)}, make([]float32, e.Hidden)) // roberta-base has one type
+			if err := e.Graph.SetInitializer(e.Embeddings.TokenType, row); err != nil {
+				t.Fatal(err)
+			}
 			return b.Op("Identity", in)
 		})},
 		{"vector in the sum", bert, "embeddings", "have a token type already", at(sum, func(b *graph.Builder, e *Encoder, v *graph.Value) *graph.Value {
