@@ -23,6 +23,7 @@ type Inspection struct {
 	Outputs      []string       `json:"graph_outputs"`
 	Pooler       bool           `json:"pooler,omitempty"`
 	Classifier   int            `json:"classifier_outputs,omitempty"`
+	Head         models.Task    `json:"head_task,omitempty"` // what the head that the file came with does
 	Targets      []string       `json:"targets,omitempty"`
 	Methods      map[string]int `json:"trainable_by_method,omitempty"` // parameters, with each method's defaults
 	Plan         *inject.Plan   `json:"plan,omitempty"`
@@ -40,6 +41,7 @@ func (m *Model) Inspect() *Inspection {
 		return in
 	}
 	in.Heads, in.Intermediate, in.Activation = enc.Heads, enc.Intermediate, enc.Activation
+	in.Head = enc.Task
 	in.Pooler, in.Targets, in.Methods = enc.Pooler != nil, enc.Targets(), parametersByMethod(enc)
 	if enc.Classifier != nil {
 		in.Classifier = enc.Classifier.Out

@@ -144,7 +144,10 @@ func standardNormal(in *Injection, role string, rows, cols int) parameter {
 // takePositions takes n position ids away from the text, which virtual tokens occupy: it is that much shorter at most.
 func (in *Injection) takePositions(n int) error {
 	have := &in.Plan.Encoder.Positions
-	if n >= *have {
+	switch {
+	case n >= *have && in.Encoder.Layers[0].Attention.Distances != nil:
+		return fmt.Errorf("--num-virtual-tokens %d: the model knows distances within %d tokens and none would be left for text; use fewer", n, *have)
+	case n >= *have:
 		return fmt.Errorf("--num-virtual-tokens %d: the model has %d positions and none would be left for text; use --layout %s, which needs none", n, *have, LayoutAdapterHub)
 	}
 	*have -= n

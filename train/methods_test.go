@@ -86,6 +86,9 @@ func nudged(t *testing.T, x *graph.Tensor, seed uint64) *graph.Tensor {
 func TestGradientsOfEveryMethod(t *testing.T) {
 	for _, name := range inject.Names() {
 		for _, f := range modelstest.Encoders(t) {
+			if name == "prefix" && f.IsRelative() {
+				continue // refused
+			}
 			t.Run(name+"/"+f.Name, func(t *testing.T) {
 				t.Parallel()
 				if name == "full" && testing.Short() {

@@ -11,6 +11,7 @@ import (
 	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 func inspectCommand() *cli.Command {
@@ -77,10 +78,19 @@ func (in inspection) detail() string {
 	return fmt.Sprintf(", heads %d, intermediate %d, %s", in.Heads, in.Intermediate, in.Activation)
 }
 
+// headTasks says what heads do that files come with.
+var headTasks = map[models.Task]string{
+	models.SequenceClassification: "whole texts (sequence classification)",
+	models.TokenClassification:    "every token (token classification)",
+	models.QuestionAnswering:      "the start and end of an answer (extractive question answering)",
+}
+
 func (in inspection) headText() string {
 	switch {
 	case in.Classifier > 0:
-		return fmt.Sprintf("a classifier with %d outputs", in.Classifier)
+		return fmt.Sprintf("a classifier with %d outputs for %s", in.Classifier, headTasks[in.Head])
+	case in.Head == models.MaskedLM:
+		return "a masked language model's, which predicts tokens"
 	case in.Pooler:
 		return "a pooler, no classifier"
 	}

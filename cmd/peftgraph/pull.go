@@ -7,7 +7,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/models/pull"
 )
 
@@ -26,12 +25,17 @@ func pullCommand() *cli.Command {
 }
 
 func runPull(c *cli.Context, o *console, name string) error {
-	m, err := peftgraph.Pull(c.Context, name, c.String("output"), pull.Options{Source: c.String("source"), Revision: c.String("revision"),
+	m, err := pull.Get(c.Context, name, pull.Options{Source: c.String("source"), Revision: c.String("revision"),
 		Progress: func(file string, done, total int64) { o.progress("downloading", done, total, " "+file) },
 		Log:      func(line string) { o.note("%s", line) }})
 	o.end()
 	if err != nil {
 		return err
+	}
+	if dir := c.String("output"); dir != "" {
+		if m, err = m.CopyTo(dir); err != nil {
+			return err
+		}
 	}
 	v := struct {
 		Name      string `json:"name"`
