@@ -174,14 +174,14 @@ func (p Prediction) Lines() []string {
 	if p.Pair != "" {
 		text += " | " + p.Pair
 	}
-	lines := p.Answer.Lines()
-	for i, line := range lines {
+	var out []string
+	for _, line := range p.Answer.Lines() {
 		if p.Task != "" {
 			line = p.Task + "\t" + line
 		}
-		lines[i] = line + "\t" + text
+		out = append(out, line+"\t"+text)
 	}
-	return lines
+	return out
 }
 
 // A sameness says whether two rows of outputs, of a text of so many tokens, are the same answer.
