@@ -1,8 +1,10 @@
 package peftgraph
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,8 +154,39 @@ func (m *Model) with(methods []inject.Method, opt inject.Options) (*Model, error
 	if opt.Head == "" {
 		opt.Head = inject.HeadAuto
 	}
+	if opt.Pooling, err = pooling(m.Path); err != nil {
+		return nil, err
+	}
 	out.Plan, err = inject.Inject(enc, methods, opt)
 	return out, err
+}
+
+// pooling returns the head that pools as the model was made to, where sentence-transformers' configuration beside it, or above
+// its folder, says how; "" where nothing says.
+func pooling(path string) (inject.HeadKind, error) {
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+		file := filepath.Join(dir, "1_Pooling", "config.json")
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var c struct {
+			CLS  bool `json:"pooling_mode_cls_token"`
+			Mean bool `json:"pooling_mode_mean_tokens"`
+		}
+		if err == nil {
+			err = json.Unmarshal(text, &c)
+		}
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("%s: %w", file, err)
+		case c.Mean && !c.CLS:
+			return inject.HeadMean, nil
+		case c.CLS && !c.Mean:
+			return inject.HeadCLS, nil
+		}
+	}
+	return "", nil
 }
 
 // startText gives a method that starts from a text its tokens.
