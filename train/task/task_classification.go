@@ -123,6 +123,24 @@ func (c *Classification) Fit(r *Results) error {
 	return nil
 }
 
+// Warn says when all answers are of one class.
+func (*Classification) Warn(r *Results) []string {
+	truth, answers := r.target("label"), r.largest()
+	same := 0
+	for i, v := range answers {
+		if v != answers[0] {
+			return nil
+		}
+		if truth[i] == v {
+			same++
+		}
+	}
+	if same == len(truth) {
+		return nil
+	}
+	return []string{fmt.Sprintf("all %d answers are %q, which %d of the examples are", len(answers), r.Labels[answers[0]], same)}
+}
+
 // ClassDetail is what each class comes to.
 type ClassDetail struct {
 	Classes   []ClassScore `json:"classes"`
