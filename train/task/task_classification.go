@@ -78,7 +78,8 @@ func (c *Classification) Encode(e Encoder, set *data.Set, labels []string) (*dat
 	return d, nil
 }
 
-// Loss is the cross entropy.
+// Loss is the cross entropy. A class's weight is its examples', so that it counts for all of their loss: PyTorch's weighs what
+// smoothing spreads over the other classes by theirs.
 func (c *Classification) Loss(l *Loss) *graph.Value {
 	loss := l.crossEntropy(l.Output, l.Targets["label"], 1, c.Smoothing)
 	if c.Focal > 0 {
