@@ -81,7 +81,7 @@ func ResolveListed(set *Set, names []string) (*Labels, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := cmp.Or(notFractions(set, found), notTags(set, found)); err != nil {
+		if err := cmp.Or(notFractions(set, found), notIDs(set, found), notTags(set, found)); err != nil {
 			return nil, err
 		}
 		names = found
@@ -147,7 +147,7 @@ func InferLabels(set *Set) (*Labels, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(notFractions(set, names), notLists(set, names), notTags(set, names)); err != nil {
+	if err := cmp.Or(notFractions(set, names), notIDs(set, names), notLists(set, names), notTags(set, names)); err != nil {
 		return nil, err
 	}
 	l, err := NewLabels(names)
@@ -213,6 +213,16 @@ func (e *MeantError) Error() string {
 // Hint says what to try.
 func (e *MeantError) Hint() string {
 	return "--task " + e.Task + ", or name the classes with --labels if these are what is meant"
+}
+
+// notIDs refuses a column that numbers or names the rows.
+func notIDs(set *Set, names []string) error {
+	const few = 20
+	if set.EachLabel != nil || len(names) < max(few, len(set.Examples)) || slices.ContainsFunc(set.Examples, func(ex Example) bool { return len(ex.labels()) != 1 }) {
+		return nil
+	}
+	return fmt.Errorf("data: %s: column %q has another value in each of its %d rows, so it is no label; choose another (--label-column)",
+		set.Path, set.LabelColumn, len(set.Examples))
 }
 
 // notFractions refuses numbers that aren't whole.
