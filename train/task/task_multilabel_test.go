@@ -103,8 +103,8 @@ func TestThresholds(t *testing.T) {
 		want    []float64
 		answer  []string // to the last row
 	}{
-		{"auto", []float64{0.4, 0.15, 0.5}, []string{"b", "c"}},
-		{"shared", []float64{0.25, 0.25, 0.25}, []string{"c"}},
+		{"each", []float64{0.4, 0.15, 0.5}, []string{"b", "c"}},
+		{"auto", []float64{0.25, 0.25, 0.25}, []string{"c"}},
 		{"0.1", []float64{0.1, 0.1, 0.1}, three},
 	} {
 		k := &MultiLabel{}
@@ -137,7 +137,7 @@ func TestThresholds(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"0", "1", "-0.5", "NaN", "half", ""} {
-		if _, err := Set(&MultiLabel{}, "threshold", bad); err == nil || !strings.Contains(err.Error(), "want auto, shared, or a number between 0 and 1") {
+		if _, err := Set(&MultiLabel{}, "threshold", bad); err == nil || !strings.Contains(err.Error(), "want auto, each, or a number between 0 and 1") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

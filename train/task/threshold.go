@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// IsZero reports whether each label's threshold is chosen, which isn't written down.
+// IsZero reports whether one threshold is chosen for all labels, which isn't written down.
 func (t Threshold) IsZero() bool { return t == Threshold{} }
 
 // String is the inverse of ParseSetting.
@@ -14,21 +14,21 @@ func (t Threshold) String() string {
 	switch {
 	case t.Fixed > 0:
 		return strconv.FormatFloat(t.Fixed, 'g', -1, 64)
-	case t.Shared:
-		return "shared"
+	case t.Each:
+		return "each"
 	}
 	return "auto"
 }
 
-// ParseSetting reads auto, shared or a number between 0 and 1.
+// ParseSetting reads auto, each or a number between 0 and 1.
 func (t *Threshold) ParseSetting(text string) error {
-	*t = Threshold{Shared: text == "shared"}
-	if t.Shared || text == "auto" {
+	*t = Threshold{Each: text == "each"}
+	if t.Each || text == "auto" {
 		return nil
 	}
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(x > 0 && x < 1) {
-		return errors.New("want auto, shared, or a number between 0 and 1")
+		return errors.New("want auto, each, or a number between 0 and 1")
 	}
 	t.Fixed = x
 	return nil
