@@ -15,6 +15,7 @@ type columns struct {
 	names           []string // nil where the columns have no names
 	header          bool     // the names are the first row
 	text, pair, lab int
+	labs            []int // where each label has a column of its own: their columns, of which lab is the first
 	fields          []int // of the schema's fields, by their order there
 	schema          *Schema
 }
@@ -59,13 +60,16 @@ func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
 			continue
 		}
 		i, err := c.find(want.name, width)
+		if err != nil && want.to == &c.lab && opt.Schema.list() && strings.Contains(want.name, ",") {
+			i, err = c.findEach(want.name, width)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s column %q: %w", want.what, want.name, err)
 		}
 		*want.to = i
 	}
 	if opt.NoLabel {
-		c.lab = none
+		c.lab, c.labs = none, nil
 	}
 	if c.names == nil {
 		return c, c.guessNumbers(t, opt, width)
@@ -131,10 +135,45 @@ func (c *columns) find(name string, width int) (int, error) {
 	return none, fmt.Errorf("no such column; the file has %s", strings.Join(c.names, ", "))
 }
 
+// findEach finds the columns that stand for one label each, and returns the first.
+func (c *columns) findEach(names string, width int) (int, error) {
+	if c.names == nil {
+		return none, fmt.Errorf("columns that stand for a label each need a header that names them")
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i, err := c.find(strings.TrimSpace(name), width)
+		if err != nil {
+			return none, fmt.Errorf("%q: %w", name, err)
+		}
+		if slices.Contains(c.labs, i) {
+			return none, fmt.Errorf("%q is given twice", name)
+		}
+		c.labs = append(c.labs, i)
+	}
+	return c.labs[0], nil
+}
+
+// labelNames are the names of the columns that stand for one label each, nil where there are none.
+func (c *columns) labelNames() []string {
+	var out []string
+	for _, at := range c.labs {
+		out = append(out, c.label(at))
+	}
+	return out
+}
+
+// labelColumn is what the options call the label's column, or columns.
+func (c *columns) labelColumn() string {
+	if c.labs == nil {
+		return c.label(c.lab)
+	}
+	return strings.Join(c.labelNames(), ",")
+}
+
 // has returns the index of a known name, none if it is absent or is already in use.
 func (c *columns) has(name string) int {
 	i, err := c.find(name, len(c.names))
-	if name == "" || err != nil || i == c.text || i == c.pair || i == c.lab {
+	if name == "" || err != nil || i == c.text || i == c.pair || i == c.lab || slices.Contains(c.labs, i) {
 		return none
 	}
 	return i
@@ -164,7 +203,11 @@ func (c *columns) guessNames(opt Options) error {
 		}
 	}
 	if c.lab == none && !opt.NoLabel && !opt.Schema.unlabelled() {
-		return fmt.Errorf("no column is known to hold the label; say which (--label-column) of %s", strings.Join(c.names, ", "))
+		several := ""
+		if opt.Schema.list() && !opt.Schema.words() {
+			several = ", or where each label has a column of 0s and 1s all of those, with commas,"
+		}
+		return fmt.Errorf("no column is known to hold the label; say which (--label-column)%s of %s", several, strings.Join(c.names, ", "))
 	}
 	return nil
 }
@@ -294,6 +337,9 @@ func (c *columns) wrong(r row, at int, err error) error {
 
 // labelOf reads the row's label.
 func (c *columns) labelOf(r row, ex *Example) error {
+	if c.labs != nil {
+		return c.flags(r, ex)
+	}
 	lab, err := c.cell(r, c.lab)
 	if err != nil {
 		return err
@@ -306,6 +352,9 @@ func (c *columns) labelOf(r row, ex *Example) error {
 		if ex.Labels, err = lab.items(parted); err != nil {
 			return c.wrong(r, c.lab, err)
 		}
+		if slices.Contains(ex.Labels, "") {
+			return c.wrong(r, c.lab, fmt.Errorf("a label in the list %s is empty", head(lab.text, 40)))
+		}
 		return nil
 	}
 	if lab.list != nil {
@@ -313,6 +362,25 @@ func (c *columns) labelOf(r row, ex *Example) error {
 	}
 	if ex.Label = strings.TrimSpace(lab.text); ex.Label == "" {
 		return &lineError{r.line, fmt.Sprintf("the label in column %q is empty", c.label(c.lab))}
+	}
+	return nil
+}
+
+// flags reads the row's labels from the columns that stand for one each.
+func (c *columns) flags(r row, ex *Example) error {
+	ex.Labels = []string{}
+	for _, at := range c.labs {
+		cell, err := c.cell(r, at)
+		if err != nil {
+			return err
+		}
+		switch strings.ToLower(strings.TrimSpace(cell.text)) {
+		case "1", "1.0", "true":
+			ex.Labels = append(ex.Labels, c.label(at))
+		case "0", "0.0", "false":
+		default:
+			return c.wrong(r, at, fmt.Errorf("%q says neither that the text has the label nor that it hasn't; want 1 or 0", head(cell.text, 40)))
+		}
 	}
 	return nil
 }

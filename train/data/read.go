@@ -24,10 +24,10 @@ type Options struct {
 	Format      string // one of Formats; empty: by the file's extension
 	TextColumn  string
 	PairColumn  string // the second text of a pair; "-" for none where one would be found
-	LabelColumn string
-	NoLabel     bool // the file has no labels, or they aren't wanted
-	NoHeader    bool // the first row is data
-	Latin1      bool // the file is in ISO 8859-1, not UTF-8
+	LabelColumn string // where each label of a list has a column of 0s and 1s, all of them, with commas
+	NoLabel     bool   // the file has no labels, or they aren't wanted
+	NoHeader    bool   // the first row is data
+	Latin1      bool   // the file is in ISO 8859-1, not UTF-8
 	// LabelBase is the number of the first class where labels are numbers of classes that have names; nil is 0, where the
 	// numbers leave no doubt.
 	LabelBase *int
@@ -42,8 +42,10 @@ type Set struct {
 	// TextColumn, PairColumn and LabelColumn are the columns in use: names, or
 	// numbers where the file has no header. PairColumn and LabelColumn may be empty.
 	TextColumn, PairColumn, LabelColumn string
-	Header                              bool // the columns have names
-	LabelBase                           *int // as the options had it
+	// EachLabel are the labels where each has a column of its own; LabelColumn has them all.
+	EachLabel []string
+	Header    bool // the columns have names
+	LabelBase *int // as the options had it
 }
 
 // Columns says in one line which columns are in use.
@@ -146,7 +148,7 @@ func readTable(f *format, text string, opt Options) (*Set, error) {
 	}
 	set := &Set{
 		Format: f.name, Header: cols.names != nil, LabelBase: opt.LabelBase,
-		TextColumn: cols.label(cols.text), PairColumn: cols.label(cols.pair), LabelColumn: cols.label(cols.lab),
+		TextColumn: cols.label(cols.text), PairColumn: cols.label(cols.pair), LabelColumn: cols.labelColumn(), EachLabel: cols.labelNames(),
 	}
 	rows := t.rows
 	if cols.header {

@@ -175,12 +175,18 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Add("a,b,c\n", uint8(0), "1", "2", "3")
+	f.Add("text,x,y\na,1,0\n", uint8(0x10), "", "", "x,y")
+	f.Add("{\"text\":\"a\",\"label\":[\"x\",1]}\n", uint8(0x10), "", "", "")
 	f.Fuzz(func(t *testing.T, content string, which uint8, text, pair, label string) {
 		names := Formats()
 		opt := Options{
 			Format:     names[int(which)%len(names)],
 			TextColumn: text, PairColumn: pair, LabelColumn: label,
 			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0,
+		}
+		list := which&0x10 != 0
+		if list {
+			opt.Schema = &Schema{List: true}
 		}
 		s, err := decodeText([]byte(content), opt.Latin1)
 		if err != nil {
@@ -195,7 +201,7 @@ func FuzzRead(f *testing.F) {
 		}
 		at := 0
 		for _, ex := range set.Examples {
-			if ex.Row <= at || (ex.Label == "") != opt.NoLabel {
+			if ex.Row <= at || (ex.Label == "") != (opt.NoLabel || list) || (ex.Labels == nil) == (list && !opt.NoLabel) {
 				t.Fatalf("row %d after %d, label %q", ex.Row, at, ex.Label)
 			}
 			at = ex.Row
