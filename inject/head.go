@@ -98,11 +98,23 @@ type Head struct {
 	Dropout float64  `json:"dropout,omitempty"`
 }
 
-// The names of the outputs that a new head writes: logits, or an embedding where there is no classifier.
+// The names of the outputs that a new head writes: logits or, where there is no classifier, an embedding and the hidden states
+// that it is pooled from.
 const (
 	LogitsName    = "logits"
 	EmbeddingName = "sentence_embedding"
+	HiddenName    = "last_hidden_state"
 )
+
+// Outputs are what a deployed model computes: what the head writes, and before an embedding the hidden states, where programs
+// that pool by themselves look for them.
+func (p *Plan) Outputs(g *graph.Graph) []*graph.Value {
+	out := []*graph.Value{g.Value(p.Logits)}
+	if hidden := g.Value(HiddenName); p.Task.Head() == models.FeatureExtraction && hidden != nil && hidden.IsOutput() {
+		out = append([]*graph.Value{hidden}, out...)
+	}
+	return out
+}
 
 // head returns the head of the plan, one without effect where the task has none.
 func (in *Injection) head() *head {
@@ -168,7 +180,11 @@ func (in *Injection) addHead() error {
 		return p.Err()
 	}
 	if in.Plan.Task.Head() == models.FeatureExtraction {
-		return in.publish(p, in.embedding(p, x), EmbeddingName)
+		e := in.embedding(p, x)
+		if err := in.publishHidden(); err != nil {
+			return err
+		}
+		return in.publish(p, e, EmbeddingName)
 	}
 	w, b, err := in.classifierStart(h)
 	if err != nil {
@@ -225,6 +241,23 @@ func (in *Injection) publish(p *graph.Patch, result *graph.Value, name string) e
 		in.Graph.AddOutput(result)
 	}
 	in.Plan.Logits = result.Name()
+	return nil
+}
+
+// publishHidden makes the hidden states that an embedding is pooled from an output under their usual name.
+func (in *Injection) publishHidden() error {
+	hidden := in.Current(in.Encoder.LastHidden)
+	if hidden.Name() != HiddenName {
+		if err := in.retire(HiddenName); err != nil {
+			return err
+		}
+		if err := in.Graph.Rename(hidden, HiddenName); err != nil {
+			return err
+		}
+	}
+	if !hidden.IsOutput() {
+		in.Graph.AddOutput(hidden)
+	}
 	return nil
 }
 

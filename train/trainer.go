@@ -156,6 +156,9 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	if len(t.Train.Encodings) == 0 {
 		return errors.New("train: the training set is empty")
 	}
+	if err := t.units(); err != nil {
+		return err
+	}
 	if t.opt, err = optim.New(t.Optimizer, len(initial), optim.Settings{WeightDecay: t.WeightDecay, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Momentum: 0.9}); err != nil {
 		return err
 	}
@@ -176,6 +179,21 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	}
 	t.state = *from
 	t.state.Params, t.state.Optimizer = slices.Clone(from.Params), t.opt.State()
+	return nil
+}
+
+// units checks that the training set has something to learn from, in the groups that the loss compares.
+func (t *Trainer) units() error {
+	want := 1
+	if g, ok := t.Step.Task.(task.Grouped); ok {
+		want = g.Group()
+	}
+	if have := max(t.Train.Group, 1); have != want {
+		return fmt.Errorf("train: the training set has %d texts a row, and the loss compares %d", have, want)
+	}
+	if t.stepsPerEpoch() == 0 {
+		return errors.New("train: every row of the training set weighs 0: there is nothing to learn from")
+	}
 	return nil
 }
 
@@ -384,7 +402,7 @@ func (t *Trainer) judge(ctx context.Context) (best bool, scores task.Scores, err
 	if scores, err = t.Step.Task.Evaluate(r); err != nil {
 		return false, nil, err
 	}
-	first := t.Step.Task.Metrics()[0]
+	first := task.Decides(t.Step.Task, scores)
 	if best = t.state.BestEpoch == 0 || task.Better(t.Step.Task, first, scores[first], t.state.BestMetric[first]); !best {
 		return false, scores, nil
 	}
