@@ -216,8 +216,9 @@ func (in *Injection) embedding(p *graph.Patch, x *graph.Value) *graph.Value {
 	if !in.Plan.Task.Normalize {
 		return p.Op("Identity", x)
 	}
+	column := graph.Shape{in.batch(), graph.Fixed(1)}
 	square := p.Op("Reshape", p.Op("MatMul", p.Op("Reshape", x, p.Ints(0, 1, -1)), p.Op("Reshape", x, p.Ints(0, -1, 1))), p.Ints(-1, 1))
-	norm := p.Op("Max", p.Op("Sqrt", square), p.Float(graph.Float, 1e-12))
+	norm := p.Op("Max", p.Op("Sqrt", p.Typed(square, graph.Float, column)), p.Float(graph.Float, 1e-12))
 	return p.Typed(p.Op("Div", x, norm), graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(in.Encoder.Hidden))})
 }
 

@@ -5,7 +5,6 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/shape"
-	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // Memory is what one training step is expected to keep in memory, in bytes.
@@ -30,18 +29,7 @@ func (s *StepGraph) Memory(batch, length int) (Memory, error) {
 	for _, v := range g.Initializers() {
 		m.Weights += v.Init().Len() * v.Init().DType.Size()
 	}
-	rows := batch
-	if t, ok := s.Task.(task.Grouped); ok {
-		rows *= t.Group()
-	}
-	w := walk{sizes: map[string]int64{unitsDim: int64(batch)}, uses: map[*graph.Value]int{}}
-	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil {
-		for i, n := range []int{rows, length} {
-			if i < len(ids.Shape) && ids.Shape[i].Sym != "" {
-				w.sizes[ids.Shape[i].Sym] = int64(n)
-			}
-		}
-	}
+	w := walk{sizes: s.sizesOf(batch*s.group(), length), uses: map[*graph.Value]int{}}
 	for _, v := range g.Inputs() {
 		w.add(v)
 	}
