@@ -117,6 +117,24 @@ func (p *Plan) Outputs(g *graph.Graph) []*graph.Value {
 	return out
 }
 
+// Pooling is how an embedding is computed from the hidden states that the model's other output has: by [HeadMean] or [HeadCLS].
+// It is an error for one that is computed otherwise, which programs that pool by themselves can't.
+func (p *Plan) Pooling() (HeadKind, error) {
+	if p.Task.Head() != models.FeatureExtraction || p.Head.Kind != HeadMean && p.Head.Kind != HeadCLS {
+		return "", fmt.Errorf("inject: the head %q isn't a pooling of the hidden states; inject with --head mean or --head cls", p.Head.Kind)
+	}
+	for _, a := range p.Methods {
+		m, err := p.Method(a.Name)
+		if err != nil {
+			return "", err
+		}
+		if v, ok := m.(interface{ readsVirtual() bool }); ok && v.readsVirtual() && p.Head.Kind == HeadCLS {
+			return "", fmt.Errorf("inject: the head cls reads a virtual token of %s, which is none of the text's hidden states; inject with --pool %s, or with --head mean", a.Name, PoolCLS)
+		}
+	}
+	return p.Head.Kind, nil
+}
+
 // head returns the head of the plan, one without effect where the task has none.
 func (in *Injection) head() *head {
 	if h := heads[in.Plan.Head.Kind]; h != nil {
