@@ -54,6 +54,10 @@ func (t *Embedding) Choose(set *data.Set) (said []string, err error) {
 		t.Negatives = true
 		said = append(said, "--hard-negatives: the rows have a third text")
 	}
+	if _, err := strconv.ParseFloat(t.Positives, 64); err != nil && labels == scoreLabels && !t.scored() {
+		return nil, fmt.Errorf("task: %s: column %q has scores, and %s wants pairs that belong together; say from which score on they do, as in --positives 4, or take --loss %s",
+			set.Path, set.LabelColumn, t.Objective, CosineLoss)
+	}
 	if labels == scoreLabels && t.scored() && t.Range.IsZero() {
 		if t.Range, err = t.Range.of(set); err != nil {
 			return nil, err
@@ -161,7 +165,8 @@ func (t *Embedding) sameTexts(rows [][]string, group int) data.Target {
 	return out
 }
 
-// label adds the scores and, for a loss that knows only what belongs together, weights of 0 for what doesn't.
+// label adds the scores and, for a loss that knows only what belongs together, weights of 0 for what doesn't. Scores alone are no
+// error for such a loss: it can be judged by them.
 func (t *Embedding) label(d *data.Dataset, set *data.Set) error {
 	kind := labelsOf(set)
 	if kind == noneLabels {
@@ -178,9 +183,8 @@ func (t *Embedding) label(d *data.Dataset, set *data.Set) error {
 			return err
 		}
 		d.Targets = append(d.Targets, data.Scores(scoreTarget, values))
-		if least, err = strconv.ParseFloat(t.Positives, 64); err != nil && !t.scored() {
-			return fmt.Errorf("task: %s: column %q has scores, and %s wants pairs that belong together; say from which score on they do, as in --positives 4, or take --loss %s",
-				set.Path, set.LabelColumn, t.ofLoss(), CosineLoss)
+		if x, err := strconv.ParseFloat(t.Positives, 64); err == nil {
+			least = x
 		}
 	}
 	if t.scored() {
@@ -195,14 +199,6 @@ func (t *Embedding) label(d *data.Dataset, set *data.Set) error {
 		d.Weights = append(d.Weights, []float32{weight})
 	}
 	return nil
-}
-
-// ofLoss is the loss in use.
-func (t *Embedding) ofLoss() EmbeddingLoss {
-	if t.Objective == "" {
-		return RankingLoss
-	}
-	return t.Objective
 }
 
 // scores are the pairs' scores as cosines should be.

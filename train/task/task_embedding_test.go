@@ -169,7 +169,6 @@ func TestEmbeddingRefuses(t *testing.T) {
 		"a score that is a word": {"a.tsv", "sentence1\tsentence2\tscore\nlow\tnew\t1\nlow\tnew\tgood\n", map[string]string{"loss": "cosine"}, `a.tsv:3: the label "good"`},
 		"a score out of range":   {"a.tsv", "sentence1\tsentence2\tscore\nlow\tnew\t1\nlow\tnew\t7\n", map[string]string{"loss": "cosine", "score-range": "0,5"}, "a.tsv:3: the score 7 is outside of --score-range 0,5"},
 		"scores of any size":     {"a.tsv", "sentence1\tsentence2\tscore\nlow\tnew\t1\nlow\tnew\t700\n", map[string]string{"loss": "cosine"}, "scores from 1 to 700"},
-		"scores for ranking":     {"a.tsv", "sentence1\tsentence2\tscore\nlow\tnew\t1\nlow\tnew\t2\n", map[string]string{"loss": "mnrl"}, "--positives 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set, err := read(t, c.file, c.text)
@@ -188,6 +187,16 @@ func TestEmbeddingRefuses(t *testing.T) {
 	}
 	if _, err := embedding(t, nil).Choose(set); err == nil || !strings.Contains(err.Error(), "--pair-column") {
 		t.Errorf("single texts to learn from: %v", err)
+	}
+	if set, err = read(t, "a.tsv", "sentence1\tsentence2\tscore\nlow\tnew\t1\nlow\tnew\t2\n"); err != nil {
+		t.Fatal(err)
+	}
+	ranking := embedding(t, map[string]string{"loss": "mnrl"})
+	if _, err := ranking.Choose(set); err == nil || !strings.Contains(err.Error(), "--positives 4") {
+		t.Errorf("scores to rank by: %v", err)
+	}
+	if d, err := ranking.Encode(e, set, nil); err != nil || !reflect.DeepEqual(d.Weights, [][]float32{{0}, {0}}) || d.Target("score") == nil {
+		t.Errorf("scores to be judged by: %v", err)
 	}
 	for _, c := range []struct{ flag, text string }{{"loss", "softmax"}, {"score-range", "5"}, {"score-range", "5,0"}, {"distance", "far"}, {"scale", "0"}, {"margin", "-1"}, {"scale", "NaN"}} {
 		of, err := task.New("embedding")
