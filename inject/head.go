@@ -99,11 +99,41 @@ type Head struct {
 	Dropout float64  `json:"dropout,omitempty"`
 }
 
-// The names of the outputs that a new head writes: logits, or an embedding where there is no classifier.
+// The names of the outputs that a new head writes: logits or, where there is no classifier, an embedding and the hidden states
+// that it is pooled from.
 const (
 	LogitsName    = "logits"
 	EmbeddingName = "sentence_embedding"
+	HiddenName    = "last_hidden_state"
 )
+
+// Outputs are what a deployed model computes: what the head writes, and before an embedding the hidden states, where programs
+// that pool by themselves look for them.
+func (p *Plan) Outputs(g *graph.Graph) []*graph.Value {
+	out := []*graph.Value{g.Value(p.Logits)}
+	if hidden := g.Value(HiddenName); p.Task.Head() == models.FeatureExtraction && hidden != nil && hidden.IsOutput() {
+		out = append([]*graph.Value{hidden}, out...)
+	}
+	return out
+}
+
+// Pooling is how an embedding is computed from the hidden states that the model's other output has: by [HeadMean] or [HeadCLS].
+// It is an error for one that is computed otherwise, which programs that pool by themselves can't.
+func (p *Plan) Pooling() (HeadKind, error) {
+	if p.Task.Head() != models.FeatureExtraction || p.Head.Kind != HeadMean && p.Head.Kind != HeadCLS {
+		return "", fmt.Errorf("inject: the head %q isn't a pooling of the hidden states; inject with --head mean or --head cls", p.Head.Kind)
+	}
+	for _, a := range p.Methods {
+		m, err := p.Method(a.Name)
+		if err != nil {
+			return "", err
+		}
+		if v, ok := m.(interface{ readsVirtual() bool }); ok && v.readsVirtual() && p.Head.Kind == HeadCLS {
+			return "", fmt.Errorf("inject: the head cls reads a virtual token of %s, which is none of the text's hidden states; inject with --pool %s, or with --head mean", a.Name, PoolCLS)
+		}
+	}
+	return p.Head.Kind, nil
+}
 
 // head returns the head of the plan, one without effect where the task has none.
 func (in *Injection) head() *head {
@@ -169,7 +199,11 @@ func (in *Injection) addHead() error {
 		return p.Err()
 	}
 	if in.Plan.Task.Head() == models.FeatureExtraction {
-		return in.publish(p, in.embedding(p, x), EmbeddingName)
+		e := in.embedding(p, x)
+		if err := in.publishHidden(); err != nil {
+			return err
+		}
+		return in.publish(p, e, EmbeddingName)
 	}
 	w, b, err := in.classifierStart(h)
 	if err != nil {
@@ -200,8 +234,9 @@ func (in *Injection) embedding(p *graph.Patch, x *graph.Value) *graph.Value {
 	if !in.Plan.Task.Normalize {
 		return p.Op("Identity", x)
 	}
+	column := graph.Shape{in.batch(), graph.Fixed(1)}
 	square := p.Op("Reshape", p.Op("MatMul", p.Op("Reshape", x, p.Ints(0, 1, -1)), p.Op("Reshape", x, p.Ints(0, -1, 1))), p.Ints(-1, 1))
-	norm := p.Op("Max", p.Op("Sqrt", square), p.Float(graph.Float, 1e-12))
+	norm := p.Op("Max", p.Op("Sqrt", p.Typed(square, graph.Float, column)), p.Float(graph.Float, 1e-12))
 	return p.Typed(p.Op("Div", x, norm), graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(in.Encoder.Hidden))})
 }
 
@@ -226,6 +261,23 @@ func (in *Injection) publish(p *graph.Patch, result *graph.Value, name string) e
 		in.Graph.AddOutput(result)
 	}
 	in.Plan.Logits = result.Name()
+	return nil
+}
+
+// publishHidden makes the hidden states that an embedding is pooled from an output under their usual name.
+func (in *Injection) publishHidden() error {
+	hidden := in.Current(in.Encoder.LastHidden)
+	if hidden.Name() != HiddenName {
+		if err := in.retire(HiddenName); err != nil {
+			return err
+		}
+		if err := in.Graph.Rename(hidden, HiddenName); err != nil {
+			return err
+		}
+	}
+	if !hidden.IsOutput() {
+		in.Graph.AddOutput(hidden)
+	}
 	return nil
 }
 

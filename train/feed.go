@@ -95,10 +95,10 @@ func (s *StepGraph) targetFeeds(feeds map[string]*graph.Tensor, b *data.Batch, s
 
 // maskFeeds draws the dropout masks of one batch. They depend on the seed, the batch's number and the mask only.
 func (s *StepGraph) maskFeeds(feeds map[string]*graph.Tensor, b *data.Batch, seed, batch uint64) error {
-	ids := s.Graph.Value(s.Plan.Encoder.Inputs.IDs).Shape
+	sizes := s.sizesOf(b.Size, b.Length)
 	var wg sync.WaitGroup
 	for i, m := range s.Masks {
-		dims, err := m.Sizes(ids, b.Size, b.Length)
+		dims, err := m.in(sizes)
 		if err != nil {
 			return err
 		}

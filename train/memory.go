@@ -17,7 +17,7 @@ type Memory struct {
 // Total is the sum of the parts.
 func (m Memory) Total() int64 { return m.Weights + m.Activations + m.Optimizer }
 
-// Memory estimates a step on batch texts of length tokens: it walks the nodes in order, adds each one's outputs and takes
+// Memory estimates a step on batch units of length tokens: it walks the nodes in order, adds each one's outputs and takes
 // off what has no later use. It leaves out what an operator needs inside, and a runtime that reuses a buffer in place needs
 // less.
 func (s *StepGraph) Memory(batch, length int) (Memory, error) {
@@ -29,14 +29,7 @@ func (s *StepGraph) Memory(batch, length int) (Memory, error) {
 	for _, v := range g.Initializers() {
 		m.Weights += v.Init().Len() * v.Init().DType.Size()
 	}
-	w := walk{sizes: map[string]int64{unitsDim: int64(batch)}, uses: map[*graph.Value]int{}}
-	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil {
-		for i, n := range []int{batch, length} {
-			if i < len(ids.Shape) && ids.Shape[i].Sym != "" {
-				w.sizes[ids.Shape[i].Sym] = int64(n)
-			}
-		}
-	}
+	w := walk{sizes: s.sizesOf(batch*s.group(), length), uses: map[*graph.Value]int{}}
 	for _, v := range g.Inputs() {
 		w.add(v)
 	}

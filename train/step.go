@@ -96,6 +96,7 @@ func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*gra
 	if err := sameTokens(c, s.Plan.Encoder.Inputs); err != nil {
 		return nil, nil, err
 	}
+	s.nameUnits(c)
 	if _, err := rewrite.RaiseOpset(c, trainingOpset); err != nil {
 		return nil, nil, fmt.Errorf("train: %w", err)
 	}
@@ -128,6 +129,30 @@ func sameTokens(g *graph.Graph, in models.Inputs) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	return nil
+}
+
+// group is how many texts are a unit of the task.
+func (s *StepGraph) group() int {
+	if t, ok := s.Task.(task.Grouped); ok {
+		return t.Group()
+	}
+	return 1
+}
+
+// nameUnits tells shape inference that a batch of a task that compares texts is so many times the units.
+func (s *StepGraph) nameUnits(g *graph.Graph) {
+	ids := g.Value(s.Plan.Encoder.Inputs.IDs)
+	if s.group() == 1 || ids == nil || len(ids.Shape) == 0 || ids.Shape[0].Known() {
+		return
+	}
+	batch := ids.Shape[0]
+	for _, v := range g.Inputs() {
+		for i, d := range v.Shape {
+			if d == batch {
+				v.Shape[i] = shape.Name(unitsDim).Mul(shape.Int(int64(s.group()))).Dim()
+			}
+		}
+	}
 }
 
 // dropouts replaces each Dropout that injection added by Where(mask, x/(1−rate), 0) with a fed mask, or by x.
@@ -174,7 +199,7 @@ func (s *StepGraph) addLoss() (*graph.Value, error) {
 	}
 	l := &task.Loss{Builder: g.Build("loss"), Output: g.Value(s.Plan.Logits), Targets: map[string]*graph.Value{}, Outputs: s.Plan.Task.Outputs()}
 	units := tokens[0]
-	if _, grouped := s.Task.(task.Grouped); grouped {
+	if s.group() > 1 {
 		units = graph.Symbol(unitsDim)
 	}
 	weights := graph.Shape{units}
@@ -232,19 +257,26 @@ func (s *StepGraph) publish(loss *graph.Value, grads []*graph.Value) error {
 	return g.Check()
 }
 
-// Sizes returns the mask's dimensions for a batch of b texts of s tokens.
-func (m Mask) Sizes(ids graph.Shape, b, s int) ([]int64, error) {
-	sizes := map[string]int64{}
-	for i, n := range []int{b, s} {
-		if i < len(ids) && ids[i].Sym != "" {
-			sizes[ids[i].Sym] = int64(n)
+// sizesOf returns what the dimensions' names stand for in a batch of b texts of s tokens.
+func (s *StepGraph) sizesOf(b, tokens int) map[string]int64 {
+	sizes := map[string]int64{unitsDim: int64(b / s.group())}
+	if ids := s.Graph.Value(s.Plan.Encoder.Inputs.IDs); ids != nil {
+		for i, n := range []int{b, tokens} {
+			if i < len(ids.Shape) && ids.Shape[i].Sym != "" {
+				sizes[ids.Shape[i].Sym] = int64(n)
+			}
 		}
 	}
+	return sizes
+}
+
+// in returns the mask's dimensions, by what their names stand for.
+func (m Mask) in(sizes map[string]int64) ([]int64, error) {
 	out := make([]int64, len(m.Shape))
 	for i, d := range m.Shape {
 		n, ok := shape.FromDim(d).Eval(sizes)
 		if !ok {
-			return nil, fmt.Errorf("train: dropout mask %q: dimension %s of %s isn't known from the batch's %s", m.Input, d, m.Shape, ids)
+			return nil, fmt.Errorf("train: dropout mask %q: dimension %s of %s isn't known from the batch's", m.Input, d, m.Shape)
 		}
 		out[i] = n
 	}

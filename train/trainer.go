@@ -159,6 +159,9 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	if len(t.Train.Encodings) == 0 {
 		return errors.New("train: the training set is empty")
 	}
+	if err := t.units(); err != nil {
+		return err
+	}
 	if t.opt, err = optim.New(t.Optimizer, len(initial), optim.Settings{WeightDecay: t.WeightDecay, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Momentum: 0.9}); err != nil {
 		return err
 	}
@@ -179,6 +182,21 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	}
 	t.state = *from
 	t.state.Params, t.state.Optimizer = slices.Clone(from.Params), t.opt.State()
+	return nil
+}
+
+// units checks that the training set has something to learn from, in the groups that the loss compares.
+func (t *Trainer) units() error {
+	want := 1
+	if g, ok := t.Step.Task.(task.Grouped); ok {
+		want = g.Group()
+	}
+	if have := max(t.Train.Group, 1); have != want {
+		return fmt.Errorf("train: the training set has %d texts a row, and the loss compares %d", have, want)
+	}
+	if t.stepsPerEpoch() == 0 {
+		return errors.New("train: every row of the training set weighs 0: there is nothing to learn from")
+	}
 	return nil
 }
 
@@ -394,7 +412,7 @@ func (t *Trainer) judge(ctx context.Context) (best bool, scores task.Scores, err
 	if w, ok := fitted.(task.Warner); ok {
 		t.note(w.Warn(r)...)
 	}
-	first := fitted.Metrics()[0]
+	first := task.Decides(fitted, scores)
 	kept := t.state.BestMetric[first]
 	if best = t.state.BestEpoch == 0 || task.Better(fitted, first, scores[first], kept); !best {
 		if scores[first] == kept {

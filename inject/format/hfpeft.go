@@ -146,7 +146,7 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 	metadata := map[string]string{"format": "pt"}
 	if _, ok := hfHeadOf(p); ok {
 		c["task_type"], c["modules_to_save"] = "SEQ_CLS", hfSavedModules(p)
-	} else if p.Task.Type != "" {
+	} else if headed(p) {
 		metadata[hfMetaHead] = string(p.Head.Kind)
 	}
 	hfDeclareTask(p, metadata)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 // An hfHead is the head of Hugging Face's sequence classifier of a family: which of our heads compute the same, and the paths
@@ -45,17 +46,22 @@ func hfDeclareTask(p *inject.Plan, metadata map[string]string) {
 	}
 }
 
+// headed reports whether a plan has a head with parameters: an embedding is pooled, and its adapter is one of the bare encoder.
+func headed(p *inject.Plan) bool {
+	return p.Task.Type != "" && p.Task.Head() != models.FeatureExtraction
+}
+
 // hfHeadOf returns Hugging Face's head that computes what the plan's does, or false where there is none.
 func hfHeadOf(p *inject.Plan) (hfHead, bool) {
 	h := hfHeads[p.Encoder.Family]
-	return h, p.Task.Type != "" && slices.Contains(h.kinds, p.Head.Kind)
+	return h, headed(p) && slices.Contains(h.kinds, p.Head.Kind)
 }
 
 // PEFTReadsHead reports whether PEFT computes the plan's logits: the model of Hugging Face's that it wraps has the plan's head,
 // or there is none. Otherwise a PEFT folder is one of the bare encoder, and PEFT reads over the head's tensors in it.
 func PEFTReadsHead(p *inject.Plan) bool {
 	_, ok := hfHeadOf(p)
-	return ok || p.Task.Type == ""
+	return ok || !headed(p)
 }
 
 // hfModule is the path of a module in the model that PEFT wraps: Hugging Face's sequence classifier where it has the plan's

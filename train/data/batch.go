@@ -243,9 +243,25 @@ func gather[T int64 | float32](spec TargetSpec, indices []int, length int, row f
 // time: enough for batches of nearly one length, few enough for them to stay random.
 const bucketBatches = 50
 
-// TrainOrder cuts the units of one epoch into batches, as [TrainOrder] does.
+// TrainOrder cuts the units of one epoch that weigh something into batches, as [TrainOrder] does.
 func (d *Dataset) TrainOrder(batchSize int, seed, epoch uint64) [][]int {
-	lengths := d.Lengths()
+	lengths, units := d.Lengths(), []int{}
+	for i, n := range lengths {
+		if d.Weights == nil || slices.ContainsFunc(d.Weights[i], func(w float32) bool { return w != 0 }) {
+			lengths[len(units)] = n
+			units = append(units, i)
+		}
+	}
+	batches := d.trainOrder(lengths[:len(units)], batchSize, seed, epoch)
+	for _, batch := range batches {
+		for k, i := range batch {
+			batch[k] = units[i]
+		}
+	}
+	return batches
+}
+
+func (d *Dataset) trainOrder(lengths []int, batchSize int, seed, epoch uint64) [][]int {
 	if !d.OneLength {
 		return TrainOrder(lengths, batchSize, seed, epoch)
 	}
