@@ -1,9 +1,13 @@
 package models
 
-import "github.com/peftgraph/peftgraph/graph"
+import (
+	"slices"
 
-// head finds what stands on the last hidden state: BERT's pooler and the classifier of a task model. Whatever else does
-// (mean pooling, a language model's decoder) is none of the encoder's.
+	"github.com/peftgraph/peftgraph/graph"
+)
+
+// head finds what stands on the last hidden state: BERT's pooler, the classifier of a task model, the two halves of a masked
+// language model's head. Whatever else does (mean pooling for one) is none of the encoder's.
 func (m *matcher) head(e *Encoder) {
 	for _, l := range m.linears {
 		if firstToken(l.Input, e.LastHidden) && l.In == e.Hidden {
@@ -16,6 +20,33 @@ func (m *matcher) head(e *Encoder) {
 	if e.Classifier == nil {
 		m.classify(e, m.linearsOn[e.LastHidden], TokenClassification)
 	}
+	if e.Classifier == nil {
+		m.languageModel(e)
+	}
+}
+
+// languageModel finds decoder(LayerNorm(act(dense(x)))), whose outputs are the vocabulary's.
+func (m *matcher) languageModel(e *Encoder) {
+	for _, dense := range m.linearsOn[e.LastHidden] {
+		for out, norm := range m.normOf {
+			x := strip(norm.Input)
+			if !reaches(x, dense.Output) {
+				continue
+			}
+			name := activationName(x, dense.Output, dense.fusedBias())
+			decoders := slices.DeleteFunc(slices.Clone(m.linearsOn[out]), func(l *Linear) bool { return l.Out != e.Vocab })
+			if name != "" && m.classify(e, decoders, MaskedLM) {
+				e.Transform = &Transform{dense, name, norm}
+				return
+			}
+		}
+	}
+}
+
+// reaches reports whether v is computed from x alone, by functions of each element and constants.
+func reaches(v, x *graph.Value) bool {
+	vars, _ := leaves(v, func(v *graph.Value) bool { return v == x })
+	return len(vars) == 1 && vars[0] == x
 }
 
 // pool takes l, which reads the first token, for the pooler when an activation follows, else for the classifier.
