@@ -81,6 +81,11 @@ func (s *StepGraph) targetFeeds(feeds map[string]*graph.Tensor, b *data.Batch, s
 		}
 		feeds[TargetPrefix+t.Name] = x
 	}
+	if s.sparse() {
+		if err := rowsFeed(feeds, b); err != nil {
+			return err
+		}
+	}
 	weights, err := graph.Data[float32](b.Weights)
 	if err != nil {
 		return fmt.Errorf("train: weights: %w", err)
@@ -90,6 +95,15 @@ func (s *StepGraph) targetFeeds(feeds map[string]*graph.Tensor, b *data.Batch, s
 		scaled[i] = float32(float64(w) * scale)
 	}
 	feeds[WeightsInput] = graph.TensorOf(b.Weights.Dims, scaled)
+	return nil
+}
+
+// rowsFeed adds the tokens that count.
+func rowsFeed(feeds map[string]*graph.Tensor, b *data.Batch) error {
+	if b.Chosen == nil {
+		return fmt.Errorf("train: the data set doesn't say which tokens count, as the model's task wants it to")
+	}
+	feeds[RowsInput] = b.Places()
 	return nil
 }
 
