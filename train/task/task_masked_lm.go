@@ -24,7 +24,7 @@ func init() {
 // time that a text is drawn, and always the same ones when a model is judged.
 type MaskedLM struct {
 	Probability float64 `json:"mask_probability" flag:"mask-probability" usage:"share of a text's tokens that are to be guessed: of these 80 % are masked, 10 % are random tokens and 10 % stay"`
-	WholeWord   bool    `json:"whole_word" flag:"whole-word" usage:"choose whole words rather than single pieces of words"`
+	WholeWord   bool    `json:"whole_word" flag:"whole-word" usage:"choose whole words rather than single pieces of words; on unless it is =false"`
 	Pack        bool    `json:"pack,omitempty" flag:"pack" usage:"put texts behind each other and cut blocks of the greatest length from them, rather than cut long texts off"`
 	TopK        int     `json:"top_k" flag:"top-k" usage:"how many tokens an answer has for each mask"`
 }
