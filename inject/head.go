@@ -72,6 +72,14 @@ func HeadSummary(k HeadKind) string {
 	return "the model's own where it fits, else what the model was made to be pooled by, else the mean of a text's tokens"
 }
 
+// HeadTasks returns what a head of that kind can be the head of, nil for an unknown one.
+func HeadTasks(k HeadKind) []models.Task {
+	if h := heads[k]; h != nil {
+		return slices.Clone(h.tasks)
+	}
+	return nil
+}
+
 // sortedHeads are the heads by rank, then by name.
 func sortedHeads() []*head {
 	var out []*head
