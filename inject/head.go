@@ -238,10 +238,14 @@ func (in *Injection) publish(p *graph.Patch, result *graph.Value, name string) e
 	if p.Err() != nil {
 		return p.Err()
 	}
+	if result.IsOutput() {
+		in.Plan.Logits = result.Name()
+		return p.Apply()
+	}
 	old := in.Encoder.Logits
 	replaced := old != nil && in.Encoder.Task == in.Plan.Task.Head() && old.Shape.Compatible(result.Shape)
 	isOutput := replaced && old.IsOutput()
-	if replaced && result != old {
+	if replaced {
 		p.Shunt(old, result)
 	}
 	if err := p.Apply(); err != nil {

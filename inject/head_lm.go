@@ -29,7 +29,7 @@ func init() {
 	registerHead(&head{
 		kind: HeadOwnLM, rank: 1, own: true, summary: "the masked language model's head that the model was exported with, frozen",
 		tasks: tasks, features: hidden, width: vocabulary, fits: own,
-		outputs: func(in *Injection, _ *graph.Patch, _ *graph.Value) *graph.Value { return in.Encoder.Logits },
+		outputs: func(in *Injection, _ *graph.Patch, _ *graph.Value) *graph.Value { return in.Encoder.Published },
 	})
 	registerHead(&head{
 		kind: HeadTunedLM, summary: "the same, trained further but for the decoder's weight",
@@ -38,7 +38,7 @@ func init() {
 			if err := in.tuneLM(); err != nil {
 				p.Fail(err)
 			}
-			return in.Encoder.Logits
+			return in.Encoder.Published
 		},
 	})
 	registerHead(&head{

@@ -32,6 +32,8 @@ type Encoder struct {
 	Classifier *Linear
 	Logits     *graph.Value
 	Task       Task
+	// Published is the graph's output that Logits are handed on to, rearranged in some files; a part of them where they are split.
+	Published *graph.Value
 	// Transform is what a masked language model has between LastHidden and Classifier, its decoder; nil for other heads.
 	Transform *Transform
 

@@ -78,7 +78,7 @@ func (m *matcher) classify(e *Encoder, from []*Linear, task Task) bool {
 				v, task = l.Output, QuestionAnswering
 			}
 			if v == l.Output {
-				e.Classifier, e.Logits, e.Task = l, l.Output, task
+				e.Classifier, e.Logits, e.Published, e.Task = l, l.Output, out, task
 				return true
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -121,6 +122,36 @@ func maskedLMMatrix(t *testing.T, f *modelstest.Fixture, m inject.Method, head i
 		t.Fatal(err)
 	}
 	graphtest.Close(t, modelstest.Evaluate(t, g, f.Runs[0].Inputs, plan.Logits)[0], want, 1e-5, 1e-5)
+}
+
+// A model that was exported with a new head goes on with it as its own: the same outputs, and the same checks.
+func TestAnExportedLanguageModelGoesOn(t *testing.T) {
+	for _, name := range []string{"bert_torch2_legacy_op14_sdpa", "bert_torch2_legacy_op11_tf436"} {
+		f := modelstest.Encoder(t, name)
+		g, plan := maskedLM(t, f, inject.HeadLM, lora())
+		injecttest.Move(t, g, plan, 0.3)
+		if _, err := inject.Merge(g, plan); err != nil {
+			t.Fatal(err)
+		}
+		g.RemoveMeta(inject.MetadataKey)
+		path := filepath.Join(t.TempDir(), "adapted.onnx")
+		if err := onnxfile.Save(g, path, onnxfile.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		adapted := *f
+		adapted.Path = path
+		want := modelstest.Evaluate(t, g, f.Runs[0].Inputs, plan.Logits)[0]
+		for _, head := range []inject.HeadKind{inject.HeadOwnLM, inject.HeadTunedLM} {
+			t.Run(name+"/"+string(head), func(t *testing.T) {
+				again, own := maskedLM(t, &adapted, head, lora())
+				if own.Head.Kind != head || own.Logits != "logits" {
+					t.Errorf("head %q, logits %q", own.Head.Kind, own.Logits)
+				}
+				graphtest.Close(t, modelstest.Evaluate(t, again, f.Runs[0].Inputs, own.Logits)[0], want, 0, 1e-12)
+				maskedLMMatrix(t, &adapted, lora(), head)
+			})
+		}
+	}
 }
 
 // The loss of the cut training graph equals that of Hugging Face's model with the same masks.
