@@ -249,6 +249,39 @@ func TestSparseOutputsAreTheWholeModels(t *testing.T) {
 	}
 }
 
+// A training step in onnxruntime gives the reference's loss and gradient, zeros for a batch in which nothing counts.
+func TestSparseStepsInOnnxruntime(t *testing.T) {
+	r := runtimetest.Open(t)
+	g, plan := maskedLM(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_mlm"), inject.HeadLM, lora())
+	injecttest.Move(t, g, plan, 0.3)
+	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := someTokens(t, plan.Encoder.Vocab, 4)
+	clear(d.Weights[1])
+	ort := session(t, r, s.Graph)
+	for _, units := range [][]int{{0, 1, 2, 3}, {1}} {
+		all := feeds(t, s, g, d.Batch(units))
+		fetches := []string{train.LossOutput, train.GradsOutput}
+		got, err := ort.Run(context.Background(), all, fetches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := reference(t, s.Graph).Run(context.Background(), all, fetches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range fetches {
+			graphtest.Close(t, got[i], want[i], 1e-3, 1e-5)
+		}
+		x, err := got[0].Float64s()
+		if err != nil || (x[0] == 0) != (len(units) == 1) {
+			t.Errorf("loss %v of %d texts, %v", x, len(units), err)
+		}
+	}
+}
+
 func session(t *testing.T, r *runtime.Runtime, g *graph.Graph) train.Executor {
 	t.Helper()
 	model, err := onnxfile.Marshal(g, onnxfile.Options{})
