@@ -36,6 +36,12 @@ type head struct {
 	readsPooler bool
 	// classifier returns the base's classifier that training starts from; nil starts a new one.
 	classifier func(e *models.Encoder) *models.Linear
+	// outputs computes the head's outputs of its features where they are more than one linear map that trains.
+	outputs func(in *Injection, p *graph.Patch, x *graph.Value) *graph.Value
+	// width is the number of outputs where the model decides it.
+	width func(e *models.Encoder) int
+	// own: the head is the one that the file was exported with, so that auto prefers it.
+	own bool
 }
 
 // A headDense is a linear map that a head trains between the first token and the classifier.
@@ -65,6 +71,14 @@ func HeadSummary(k HeadKind) string {
 		return h.summary
 	}
 	return "the model's own where it fits, else what the model was made to be pooled by, else the mean of a text's tokens"
+}
+
+// HeadTasks returns what a head of that kind can be the head of, nil for an unknown one.
+func HeadTasks(k HeadKind) []models.Task {
+	if h := heads[k]; h != nil {
+		return slices.Clone(h.tasks)
+	}
+	return nil
 }
 
 // sortedHeads are the heads by rank, then by name.
@@ -97,6 +111,9 @@ func (h *head) suits(e *models.Encoder, t Task) error {
 type Head struct {
 	Kind    HeadKind `json:"kind,omitempty"`
 	Dropout float64  `json:"dropout,omitempty"`
+	// Tokens names the hidden states [batch, tokens, hidden] that all outputs of a head of tokens come from, each token's from
+	// its own: a graph for some of the tokens alone can be cut there.
+	Tokens string `json:"tokens,omitempty"`
 }
 
 // The names of the outputs that a new head writes: logits or, where there is no classifier, an embedding and the hidden states
@@ -152,7 +169,10 @@ func (in *Injection) planHead(opt Options) error {
 	if err := CheckDropout("head-dropout", opt.HeadDrop); err != nil {
 		return err
 	}
-	in.Plan.Head = Head{kind, opt.HeadDrop}
+	in.Plan.Head = Head{Kind: kind, Dropout: opt.HeadDrop}
+	if h := in.head(); h.width != nil {
+		in.Plan.Task.Width = h.width(in.Encoder)
+	}
 	return nil
 }
 
@@ -177,7 +197,7 @@ func (in *Injection) headKind(opt Options) (HeadKind, error) {
 		if h.rank == 0 || h.suits(e, t) != nil {
 			continue
 		}
-		if h.classifier != nil {
+		if h.classifier != nil || h.own {
 			return h.kind, nil
 		}
 		fit = append(fit, h.kind)
@@ -204,6 +224,15 @@ func (in *Injection) addHead() error {
 			return err
 		}
 		return in.publish(p, e, EmbeddingName)
+	}
+	if in.Plan.Task.Head().PerToken() {
+		in.Plan.Head.Tokens = in.Current(in.Encoder.LastHidden).Name()
+	}
+	if h.outputs != nil {
+		if in.Plan.Head.Dropout > 0 {
+			return fmt.Errorf("--head-dropout: the head %s has none; leave it out", h.kind)
+		}
+		return in.publish(p, h.outputs(in, p, x), LogitsName)
 	}
 	w, b, err := in.classifierStart(h)
 	if err != nil {
@@ -242,6 +271,13 @@ func (in *Injection) embedding(p *graph.Patch, x *graph.Value) *graph.Value {
 
 // publish makes the head's result the model's output of that name: in place of the old classifier's when there is one.
 func (in *Injection) publish(p *graph.Patch, result *graph.Value, name string) error {
+	if p.Err() != nil {
+		return p.Err()
+	}
+	if result.IsOutput() {
+		in.Plan.Logits = result.Name()
+		return p.Apply()
+	}
 	old := in.Encoder.Logits
 	replaced := old != nil && in.Encoder.Task == in.Plan.Task.Head() && old.Shape.Compatible(result.Shape)
 	isOutput := replaced && old.IsOutput()

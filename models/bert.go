@@ -14,5 +14,6 @@ func init() {
 		attentionOutput: "attention.output.dense", attentionNorm: "attention.output.LayerNorm",
 		intermediate: "intermediate.dense", dense: "output.dense", outputNorm: "output.LayerNorm",
 		embeddingsNorm: "embeddings.LayerNorm", pooler: "pooler.dense", classifier: "classifier",
+		lmDense: "cls.predictions.transform.dense", lmNorm: "cls.predictions.transform.LayerNorm", lmDecoder: "cls.predictions.decoder",
 	})
 }

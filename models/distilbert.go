@@ -15,5 +15,6 @@ func init() {
 		attentionOutput: "attention.out_lin", attentionNorm: "sa_layer_norm",
 		intermediate: "ffn.lin1", dense: "ffn.lin2", outputNorm: "output_layer_norm",
 		embeddingsNorm: "embeddings.LayerNorm", classifierDense: "pre_classifier", classifier: "classifier",
+		lmDense: "vocab_transform", lmNorm: "vocab_layer_norm", lmDecoder: "vocab_projector",
 	})
 }

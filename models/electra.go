@@ -20,5 +20,6 @@ func init() {
 		intermediate: "intermediate.dense", dense: "output.dense", outputNorm: "output.LayerNorm",
 		embeddingsNorm: "embeddings.LayerNorm", embeddingsProjection: "embeddings_project",
 		classifierDense: "classifier.dense", classifier: "classifier.out_proj",
+		lmDense: "generator_predictions.dense", lmNorm: "generator_predictions.LayerNorm", lmDecoder: "generator_lm_head",
 	})
 }

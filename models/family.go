@@ -19,6 +19,7 @@ type family struct {
 	embeddingsNorm, embeddingsProjection              string
 	pooler                                            string
 	classifierDense, classifier                       string // of AutoModelForSequenceClassification
+	lmDense, lmNorm, lmDecoder                        string // of AutoModelForMaskedLM
 }
 
 // traits are the differences between architectures that show in a graph.
@@ -123,8 +124,13 @@ func (f *family) nameHead(e *Encoder) {
 			e.Pooler.Name = f.classifierDense
 		}
 	}
+	if t := e.Transform; t != nil {
+		t.Dense.Name, t.Norm.Name = f.lmDense, f.lmNorm
+	}
 	switch {
 	case e.Classifier == nil:
+	case e.Task == MaskedLM:
+		e.Classifier.Name = f.lmDecoder
 	case sequence:
 		e.Classifier.Name = f.classifier
 	case e.Task == QuestionAnswering:

@@ -16,5 +16,6 @@ func init() {
 		intermediate: "intermediate.dense", dense: "output.dense", outputNorm: "output.LayerNorm",
 		embeddingsNorm: "embeddings.LayerNorm", pooler: "pooler.dense",
 		classifierDense: "classifier.dense", classifier: "classifier.out_proj",
+		lmDense: "lm_head.dense", lmNorm: "lm_head.layer_norm", lmDecoder: "lm_head.decoder",
 	})
 }

@@ -2,9 +2,11 @@ package train
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/shape"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // Memory is what one training step is expected to keep in memory, in bytes.
@@ -30,6 +32,9 @@ func (s *StepGraph) Memory(batch, length int) (Memory, error) {
 		m.Weights += v.Init().Len() * v.Init().DType.Size()
 	}
 	w := walk{sizes: s.sizesOf(batch*s.group(), length), uses: map[*graph.Value]int{}}
+	if t, ok := s.Task.(task.Sparse); ok {
+		w.sizes[chosenDim] = int64(math.Ceil(t.Share() * float64(batch*length)))
+	}
 	for _, v := range g.Inputs() {
 		w.add(v)
 	}

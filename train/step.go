@@ -16,12 +16,16 @@ import (
 const (
 	TargetPrefix = "train/target/" // then a target's name: what the loss compares with
 	WeightsInput = "train/weights" // float [units] or [batch, tokens]; the loss is Σ weights·loss
+	RowsInput    = "train/rows"    // int64 [chosen]: the places of the tokens that count, row·length + token, of a sparse task
 	LossOutput   = "train/loss"    // float [1]
 	GradsOutput  = "train/grads"   // float [N], in the layout of ParamsInput
 )
 
 // unitsDim is the number of units of a task that compares texts with each other.
 const unitsDim = "train/units"
+
+// chosenDim is the number of tokens that count in a batch of a sparse task.
+const chosenDim = "train/chosen"
 
 // trainingOpset is the operator set of the private training copy: the newest at which random operators still have kernels
 // in stock onnxruntime, and one at which LayerNormalization and Gelu exist.
@@ -49,11 +53,10 @@ type Mask struct {
 
 // NewStepGraph derives the training graph of an injected model; g is not changed.
 func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGraph, error) {
-	t, err := task.Of(p.Task)
+	s, err := newStep(p)
 	if err != nil {
 		return nil, err
 	}
-	s := &StepGraph{Plan: p, Task: t, Layout: NewLayout(p), exact: map[string]float64{}}
 	var parts []*graph.Value
 	if s.Graph, parts, err = s.private(g, true); err != nil {
 		return nil, err
@@ -71,10 +74,18 @@ func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGr
 	return s, s.publish(loss, grads)
 }
 
+func newStep(p *inject.Plan) (*StepGraph, error) {
+	t, err := task.Of(p.Task)
+	return &StepGraph{Plan: p, Task: t, Layout: NewLayout(p), exact: map[string]float64{}}, err
+}
+
 // NewForwardGraph derives the graph that evaluation runs: the injected model with its parameters as the input [ParamsInput]
-// and the logits as its only output; g is not changed.
+// and the logits as its only output, those of a sparse task for the tokens of [RowsInput] alone; g is not changed.
 func NewForwardGraph(g *graph.Graph, p *inject.Plan) (*graph.Graph, error) {
-	s := &StepGraph{Plan: p, Layout: NewLayout(p)}
+	s, err := newStep(p)
+	if err != nil {
+		return nil, err
+	}
 	f, _, err := s.private(g, false)
 	if err != nil {
 		return nil, err
@@ -97,6 +108,9 @@ func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*gra
 		return nil, nil, err
 	}
 	s.nameUnits(c)
+	if err := s.chooseRows(c); err != nil {
+		return nil, nil, err
+	}
 	if _, err := rewrite.RaiseOpset(c, trainingOpset); err != nil {
 		return nil, nil, fmt.Errorf("train: %w", err)
 	}
@@ -206,6 +220,8 @@ func (s *StepGraph) addLoss() (*graph.Value, error) {
 	for _, t := range s.Task.Targets(labels) {
 		shape := graph.Shape{units}
 		switch {
+		case t.PerToken && s.sparse():
+			shape, weights = graph.Shape{graph.Symbol(chosenDim)}, graph.Shape{graph.Symbol(chosenDim)}
 		case t.PerToken:
 			shape, weights = tokens.Clone(), tokens.Clone()
 		case t.Width > 0:

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 // An AdapterHub head is a chain of dropouts, linear maps and activations, whose keys number all three: with one layer the
@@ -25,6 +26,9 @@ const (
 var hubActivations = map[inject.HeadKind]string{inject.HeadNewPooler: "tanh", inject.HeadPreClassifier: "relu"}
 
 func hubHeadKey(p *inject.Plan, t inject.Trainable, name string) string {
+	if p.Head.Kind == inject.HeadLM {
+		return "heads." + name + "." + hubLM[t.Target] + "." + t.Role
+	}
 	at := hubFirstMap
 	if t.Target == "classifier" && hubActivations[p.Head.Kind] != "" {
 		at = hubSecondMap
@@ -64,7 +68,26 @@ func (a *Adapter) readHubHead() (string, error) {
 		return "", err
 	}
 	maps.Copy(a.Tensors, tensors.Tensors)
+	if head.Type == hubMaskedLM {
+		return name, a.dropHubDecoder("heads." + name + "." + hubLM["classifier"] + ".weight")
+	}
 	return name, nil
+}
+
+// hubMaskedLM is the type of a masked language model's head, and hubLM the numbers of its parts: a linear map (0), its
+// activation (1), a LayerNorm and the decoder.
+const hubMaskedLM = "masked_lm"
+
+var hubLM = map[string]string{"transform.dense": "0", "transform.LayerNorm": "2", "classifier": "3"}
+
+// dropHubDecoder leaves out the decoder's weight [vocabulary, hidden], which the library stores beside the rest and which is
+// the base's word embeddings: it ties the two whenever it makes or loads such a head.
+func (a *Adapter) dropHubDecoder(key string) error {
+	if w := a.Tensors[key]; w != nil && len(w.Dims) != 2 {
+		return fmt.Errorf("format: %s: tensor %q is %v: want [vocabulary, hidden]", a.Path, key, w.Dims)
+	}
+	delete(a.Tensors, key)
+	return nil
 }
 
 // hubHead is the configuration of a prediction head.
@@ -77,6 +100,9 @@ type hubHead struct {
 	Pooler     bool           `json:"use_pooler"`
 	Bias       bool           `json:"bias"`
 	Dropout    *float64       `json:"dropout_prob"`
+	// Of a language model's head alone.
+	Norm  *bool `json:"layer_norm,omitempty"`
+	Shift *bool `json:"shift_labels,omitempty"`
 }
 
 // task returns what the head is for and what it reads.
@@ -84,6 +110,8 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	none := inject.Task{}
 	of, known := h.taskType()
 	switch {
+	case h.Type == hubMaskedLM:
+		return h.maskedLM()
 	case !known:
 		types := slices.Compact(slices.Sorted(maps.Values(hubHeadTypes)))
 		return none, "", fmt.Errorf("head_type %q is not supported; supported are %s", h.Type, strings.Join(types, ", "))
@@ -128,6 +156,15 @@ func (h hubHead) taskType() (name string, ok bool) {
 	return "", false
 }
 
+// maskedLM returns the task and head of a masked language model's head as the library makes it: ours has no other form.
+func (h hubHead) maskedLM() (inject.Task, inject.HeadKind, error) {
+	is := func(b *bool, want bool) bool { return b == nil || *b == want }
+	if h.Layers != 2 || h.Activation == nil || *h.Activation != "gelu" || !is(h.Norm, true) || !is(h.Shift, false) || !h.Bias {
+		return inject.Task{}, "", fmt.Errorf("a %s head is supported with layers 2, activation_function gelu, layer_norm and bias, and without shift_labels", hubMaskedLM)
+	}
+	return inject.Task{Type: string(models.MaskedLM), Kind: models.MaskedLM}, inject.HeadLM, nil
+}
+
 // twoLayers returns our head of two layers with the activation, "" where there is none.
 func (h hubHead) twoLayers() inject.HeadKind {
 	for kind, activation := range hubActivations {
@@ -139,7 +176,18 @@ func (h hubHead) twoLayers() inject.HeadKind {
 }
 
 // hubHeadConfig is the inverse of task.
-func hubHeadConfig(p *inject.Plan) (hubHead, error) {
+func hubHeadConfig(p *inject.Plan) (any, error) {
+	if p.Head.Kind == inject.HeadLM {
+		return map[string]any{
+			"head_type": hubMaskedLM, "vocab_size": p.Encoder.Vocab, "embedding_size": p.Find("head", "transform.dense", "weight").Shape[0],
+			"layers": 2, "activation_function": "gelu", "layer_norm": true, "bias": true, "shift_labels": false, "label2id": nil,
+		}, nil
+	}
+	return hubClassifier(p)
+}
+
+// hubClassifier is hubHeadConfig for classifiers.
+func hubClassifier(p *inject.Plan) (hubHead, error) {
 	between := hubActivations[inject.HeadNewPooler]
 	h := hubHead{Type: hubHeadTypes[p.Task.Type], Labels: p.Task.Outputs(), Layers: 1, Activation: &between, Bias: true}
 	if h.Type == "" {

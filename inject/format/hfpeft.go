@@ -148,6 +148,9 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 		c["task_type"], c["modules_to_save"] = "SEQ_CLS", hfSavedModules(p)
 	} else if headed(p) {
 		metadata[hfMetaHead] = string(p.Head.Kind)
+		if hfInTaskModel(p) {
+			c["task_type"] = nil
+		}
 	}
 	hfDeclareTask(p, metadata)
 	if err := m.config(method, c); err != nil {

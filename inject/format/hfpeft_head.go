@@ -59,15 +59,19 @@ func hfHeadOf(p *inject.Plan) (hfHead, bool) {
 
 // PEFTReadsHead reports whether PEFT computes the plan's logits: the model of Hugging Face's that it wraps has the plan's head,
 // or there is none. Otherwise a PEFT folder is one of the bare encoder, and PEFT reads over the head's tensors in it.
-func PEFTReadsHead(p *inject.Plan) bool {
+func PEFTReadsHead(p *inject.Plan) bool { return hfInTaskModel(p) || p.Task.Type == "" }
+
+// hfInTaskModel reports whether PEFT wraps a task model of Hugging Face's, which has the plan's head: a sequence classifier or,
+// where the head is the base's own and frozen, AutoModelForMaskedLM, for which PEFT has no task type.
+func hfInTaskModel(p *inject.Plan) bool {
 	_, ok := hfHeadOf(p)
-	return ok || !headed(p)
+	return ok || p.Head.Kind == inject.HeadOwnLM
 }
 
-// hfModule is the path of a module in the model that PEFT wraps: Hugging Face's sequence classifier where it has the plan's
-// head, else the bare encoder.
+// hfModule is the path of a module in the model that PEFT wraps: Hugging Face's task model where it has the plan's head, else
+// the bare encoder.
 func hfModule(p *inject.Plan, target string) string {
-	if _, ok := hfHeadOf(p); ok {
+	if hfInTaskModel(p) {
 		return p.Encoder.Prefix + target
 	}
 	return target
@@ -103,6 +107,11 @@ func (a *Adapter) readHead(task, root string, metadata map[string]string) error 
 		return err
 	}
 	w := a.Tensors[key]
+	if slices.Equal(inject.HeadTasks(kind), []models.Task{models.MaskedLM}) {
+		// Its outputs are the base's vocabulary, so that nothing here says how many they are.
+		a.Head, a.Task = kind, inject.Task{Type: string(models.MaskedLM), Kind: models.MaskedLM}
+		return nil
+	}
 	switch {
 	case task != "" && task != "SEQ_CLS" && task != "FEATURE_EXTRACTION":
 		return fmt.Errorf("task_type %s is not supported; SEQ_CLS and FEATURE_EXTRACTION are", task)

@@ -68,11 +68,11 @@ func TestHubMultiLabel(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	p := &inject.Plan{Task: inject.Task{Type: "made-up"}, Head: inject.Head{Kind: inject.HeadCLS}}
-	if h, err := hubHeadConfig(p); err == nil {
+	if h, err := hubClassifier(p); err == nil {
 		t.Errorf("a task that AdapterHub doesn't know: %+v", h)
 	}
 	p.Task = inject.Task{Type: "multi-label", Labels: []string{"toxic"}}
-	h, err := hubHeadConfig(p)
+	h, err := hubClassifier(p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ func (c *columns) label(i int) string {
 // chooseColumns finds the columns that opt names, and guesses those that it doesn't.
 func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
 	c := &columns{names: t.names, text: none, pair: none, lab: none, schema: opt.Schema}
+	opt.NoLabel = opt.NoLabel || opt.Schema.textsAlone()
 	switch {
 	case t.names != nil:
 	case f.columns != nil:

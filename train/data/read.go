@@ -46,6 +46,8 @@ type Set struct {
 	EachLabel []string
 	Header    bool // the columns have names
 	LabelBase *int // as the options had it
+	// Learn: the file was read to learn from it or to judge by it, not only for answers.
+	Learn bool
 }
 
 // Columns says in one line which columns are in use.
@@ -147,7 +149,7 @@ func readTable(f *format, text string, opt Options) (*Set, error) {
 		return nil, err
 	}
 	set := &Set{
-		Format: f.name, Header: cols.names != nil, LabelBase: opt.LabelBase,
+		Format: f.name, Header: cols.names != nil, LabelBase: opt.LabelBase, Learn: !opt.NoLabel,
 		TextColumn: cols.label(cols.text), PairColumn: cols.label(cols.pair), LabelColumn: cols.labelColumn(), EachLabel: cols.labelNames(),
 	}
 	rows := t.rows

@@ -56,17 +56,19 @@ type Encoder struct {
 // A Loss is a loss under construction.
 type Loss struct {
 	*graph.Builder
-	// Output is what the head computes: [batch, outputs], [batch, tokens, outputs] or, of embeddings, [batch, hidden].
+	// Output is what the head computes: [batch, outputs], [batch, tokens, outputs] or, of embeddings, [batch, hidden]; of a
+	// sparse task [1, chosen, outputs].
 	Output  *graph.Value
 	Targets map[string]*graph.Value // by the names of the task's targets
-	Weights *graph.Value            // float [units], or [batch, tokens] for targets of tokens
+	Weights *graph.Value            // float [units], or for targets of tokens [batch, tokens], of a sparse task [chosen]
 	Outputs int
 }
 
 // Results are a model's outputs for a data set.
 type Results struct {
 	Data *data.Dataset
-	// Rows are the outputs by encoding: Width values, or as many for each of its tokens.
+	// Rows are the outputs by encoding: Width values, or as many for each of its tokens, where the data set is sparse for each
+	// of those chosen.
 	Rows   [][]float32
 	Width  int
 	Labels []string
@@ -94,6 +96,13 @@ type Warner interface {
 type Chooser interface {
 	// Choose settles what is open, and returns a line for a person about each choice. What is settled already stays.
 	Choose(set *data.Set) (said []string, err error)
+}
+
+// Sparse is a task of tokens that learns from some of them only, so that the others' outputs need not be computed. Its data
+// sets are sparse too.
+type Sparse interface {
+	// Share is about how many of the tokens count, from 0 to 1.
+	Share() float64
 }
 
 // A Starter is a task that knows from the targets where the classifier's bias should start.
