@@ -264,7 +264,7 @@ func (l *Labels) Of(set *Set, ex Example, label string) (int64, error) {
 	}
 	id, ok := l.ID(label, base)
 	if !ok {
-		return 0, &UnknownLabelError{Path: set.Path, Row: ex.Row, Label: label, Known: l.Names(), Base: base}
+		return 0, &UnknownLabelError{Path: set.File(ex), Row: ex.Row, Label: label, Known: l.Names(), Base: base}
 	}
 	return id, nil
 }
@@ -280,7 +280,7 @@ func (s *Set) Scores() ([]float32, error) {
 	for i, ex := range s.Examples {
 		v, err := strconv.ParseFloat(ex.Label, 32)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("data: %s:%d: the label %q is no finite number, as a regression's must be", s.Path, ex.Row, ex.Label)
+			return nil, fmt.Errorf("data: %s: the label %q is no finite number, as a regression's must be", s.Where(ex), ex.Label)
 		}
 		scores[i] = float32(v)
 	}

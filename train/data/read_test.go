@@ -182,11 +182,7 @@ func FuzzRead(f *testing.F) {
 			TextColumn: text, PairColumn: pair, LabelColumn: label,
 			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0,
 		}
-		s, err := decodeText([]byte(content), opt.Latin1)
-		if err != nil {
-			return
-		}
-		set, err := readTable(formats[opt.Format], s, opt)
+		set, err := ReadFrom(strings.NewReader(content), "x", opt)
 		if err != nil {
 			return
 		}
