@@ -17,11 +17,12 @@ type table struct {
 }
 
 // row is one record: line is the 1-based line that it starts on, or its number where the format has no lines. A row that
-// couldn't be read says why in bad, and has no cells.
+// couldn't be read says why in bad, and its cells don't count.
 type row struct {
 	line  int
 	cells []cell
 	bad   string
+	own   bool // the cells' texts are no parts of something larger
 }
 
 // cell is one field; ok is false where the record lacks it. list is set where the format says that the field is a list.

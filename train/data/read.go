@@ -211,7 +211,7 @@ func (k *keeper) keep(ex Example, of row) Example {
 	for i := range of.cells {
 		all += len(of.cells[i].text)
 	}
-	if mostly := (len(ex.Text) + len(ex.Pair)) * 4; mostly < all*3 {
+	if mostly := (len(ex.Text) + len(ex.Pair)) * 4; mostly < all*3 && !of.own {
 		ex.Text, ex.Pair = k.text(ex.Text), k.text(ex.Pair)
 	}
 	ex.Label = k.label(ex.Label)

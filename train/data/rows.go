@@ -173,6 +173,19 @@ func (r *rows) choose() error {
 	return nil
 }
 
+// settle chooses the columns by their names, for a format that knows those before its rows, and returns which are in use.
+func (r *rows) settle() (use []int, err error) {
+	if r.cols, err = chooseColumns(r.f, &table{names: r.names}, r.opt); err != nil {
+		return nil, err
+	}
+	for i := range r.names {
+		if r.cols.inUse(i) {
+			use = append(use, i)
+		}
+	}
+	return use, nil
+}
+
 // take makes an example of a row.
 func (r *rows) take(w row) error {
 	if len(r.names) > len(r.cols.names) && r.cols.names != nil {
