@@ -35,8 +35,14 @@ func openParquet(in io.ReaderAt, size int64, out *rows) error {
 		return damaged("%d rows in %d bytes", n, size)
 	}
 	p := &parquetFile{in: in, size: size, file: f}
-	for _, c := range f.Root().Columns() {
-		p.find(c, c.Name())
+	err = guarded(func() error {
+		for _, c := range f.Root().Columns() {
+			p.find(c, c.Name())
+		}
+		return nil
+	})
+	if err != nil {
+		return damaged("%v", err)
 	}
 	out.names = make([]string, len(p.columns))
 	for i, c := range p.columns {

@@ -68,7 +68,7 @@ func (s *Set) Columns() string {
 		if !strings.Contains(columns, ",") {
 			return kind + columns
 		}
-		return kind + strings.ReplaceAll(columns, ",", " and ") + between
+		return strings.Replace(kind, " ", "s ", 1) + strings.ReplaceAll(columns, ",", " and ") + between
 	}
 	out := "text from " + text(s.TextColumn)
 	if s.PairColumn != "" {
