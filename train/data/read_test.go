@@ -174,13 +174,14 @@ func FuzzRead(f *testing.F) {
 			f.Add(s, uint8(i), "", "", "")
 		}
 	}
-	f.Add("a,b,c\n", uint8(0), "1", "2", "3")
+	f.Add("a,b,c\n", uint8(0), "1", "2,1", "3")
+	f.Add("\x1f\x8b\x08", uint8(0), "", "", "")
 	f.Fuzz(func(t *testing.T, content string, which uint8, text, pair, label string) {
 		names := Formats()
 		opt := Options{
-			Format:     names[int(which)%len(names)],
+			Format:     names[int(which&0x0f)%len(names)],
 			TextColumn: text, PairColumn: pair, LabelColumn: label,
-			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0,
+			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0, Strict: which&0x10 != 0,
 		}
 		set, err := ReadFrom(strings.NewReader(content), "x", opt)
 		if err != nil {
@@ -188,6 +189,9 @@ func FuzzRead(f *testing.F) {
 		}
 		if len(set.Examples) == 0 || set.TextColumn == "" || (set.LabelColumn == "") != opt.NoLabel {
 			t.Fatalf("%d examples, %q, options %+v", len(set.Examples), set.Columns(), opt)
+		}
+		if set.Skipped*badLimit > set.Skipped+len(set.Examples) || opt.Strict && set.Skipped > 0 {
+			t.Fatalf("%d examples, %d bad rows, options %+v", len(set.Examples), set.Skipped, opt)
 		}
 		at := 0
 		for _, ex := range set.Examples {
