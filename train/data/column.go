@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // none is the choice of no column.
@@ -47,9 +48,11 @@ func (c *columns) labels(first, which int) string {
 }
 
 // inUse reports whether a column is.
-func (c *columns) inUse(i int) bool {
-	return i == c.text || i == c.pair || i == c.lab || slices.Contains(c.fields, i) ||
-		slices.Contains(c.more[theText], i) || slices.Contains(c.more[thePair], i)
+func (c *columns) inUse(i int) bool { return c.isText(i) || i == c.lab || slices.Contains(c.fields, i) }
+
+// isText reports whether a column is a text, or a part of one.
+func (c *columns) isText(i int) bool {
+	return i == c.text || i == c.pair || slices.Contains(c.more[theText], i) || slices.Contains(c.more[thePair], i)
 }
 
 // same reports whether the columns in use are.
@@ -158,6 +161,21 @@ func asksByName(opt Options) bool {
 		}
 	}
 	return false
+}
+
+// wants reports whether a column of that name is looked for.
+func (opt Options) wants(name string) bool {
+	for _, names := range []string{opt.TextColumn, opt.PairColumn, opt.LabelColumn} {
+		for asked := range strings.SplitSeq(names, ",") {
+			if strings.EqualFold(strings.TrimSpace(asked), name) {
+				return true
+			}
+		}
+		if strings.EqualFold(names, name) {
+			return true
+		}
+	}
+	return opt.Schema.known(strings.ToLower(name))
 }
 
 // isHeader reports whether the first row names columns: a column is asked for by a name
@@ -310,7 +328,7 @@ func labelLike(rows []row) int {
 
 // head returns s, cut to n runes.
 func head(s string, n int) string {
-	if rs := []rune(s); len(rs) > n {
+	if rs := []rune(s[:min(len(s), (n+1)*utf8.UTFMax)]); len(rs) > n {
 		return string(rs[:n]) + "…"
 	}
 	return s

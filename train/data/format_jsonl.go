@@ -25,30 +25,43 @@ func scanJSONL(in *bufio.Reader, out *rows) error {
 		if err := json.Unmarshal([]byte(s), &object); err != nil || object == nil {
 			return out.add(row{line: n, bad: "not a JSON object; JSONL has one object a line" + because(err)})
 		}
-		flatten(object)
+		flatten(object, deepestColumn)
 		for _, key := range slices.Sorted(maps.Keys(object)) {
-			if _, known := index[key]; !known {
+			if _, known := index[key]; !known && (len(index) < mostColumns || out.opt.wants(key)) {
 				index[key] = len(out.names)
 				out.names = append(out.names, key)
 			}
 		}
-		cells := make([]cell, len(out.names))
+		cells := out.fields(len(out.names))
+		clear(cells)
 		for key, raw := range object {
-			cells[index[key]] = jsonCell(raw)
+			if i, known := index[key]; known {
+				cells[i] = jsonCell(raw)
+			}
 		}
 		return out.add(row{line: n, cells: cells})
 	})
 }
 
+// Objects may have other keys each, and others in them. So many columns are told apart, beside those that are looked for, and so
+// deep are they looked for.
+const (
+	mostColumns   = 1000
+	deepestColumn = 8
+)
+
 // flatten puts the fields of objects in an object beside it, as "answers.text".
-func flatten(object map[string]json.RawMessage) {
+func flatten(object map[string]json.RawMessage, deep int) {
+	if deep == 0 {
+		return
+	}
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		var inner map[string]json.RawMessage
 		if object[key][0] != '{' || json.Unmarshal(object[key], &inner) != nil {
 			continue
 		}
 		delete(object, key)
-		flatten(inner)
+		flatten(inner, deep-1)
 		for name, raw := range inner {
 			object[key+"."+name] = raw
 		}

@@ -1,11 +1,11 @@
 package data
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
@@ -31,10 +31,10 @@ func openParquet(in io.ReaderAt, size int64, out *rows) error {
 	if err != nil {
 		return damaged("%v", err)
 	}
-	if n := f.NumRows(); n < 0 || n > parquetFixed+parquetValues*size {
+	if n := f.NumRows(); n < 0 || n > parquetRows+parquetValues*size {
 		return damaged("%d rows in %d bytes", n, size)
 	}
-	p := &parquetFile{in: in, size: size, file: f}
+	p := &parquetFile{in: in, size: size, file: f, left: parquetFixed + parquetBytes*size}
 	err = guarded(func() error {
 		for _, c := range f.Root().Columns() {
 			p.find(c, c.Name())
@@ -55,6 +55,8 @@ func openParquet(in io.ReaderAt, size int64, out *rows) error {
 	for _, i := range use {
 		if c := p.columns[i]; c.why != "" {
 			return fmt.Errorf("column %q %s; it can't be a text or a label", c.name, c.why)
+		} else if c.list > 0 && out.cols.isText(i) && !out.opt.Schema.words() {
+			return fmt.Errorf("column %q holds lists; a text is a string", c.name)
 		}
 	}
 	first := 1
@@ -84,6 +86,7 @@ type parquetFile struct {
 	size    int64
 	file    *parquet.File
 	columns []*parquetColumn
+	left    int64 // bytes that pages may still come to
 }
 
 // parquetColumn is a column of values or of lists.
@@ -162,7 +165,7 @@ func (p *parquetFile) group(g int, use []int, first int, out *rows) (int, error)
 	for i, u := range use {
 		col := p.columns[u]
 		meta := &p.file.Metadata().RowGroups[g].Columns[col.leaf.Index()].MetaData
-		check := &pageCheck{fileSize: p.size, codec: int(meta.Codec), maxDef: col.leaf.MaxDefinitionLevel(), maxRep: col.leaf.MaxRepetitionLevel()}
+		check := &pageCheck{fileSize: p.size, left: &p.left, codec: int(meta.Codec), maxDef: col.leaf.MaxDefinitionLevel(), maxRep: col.leaf.MaxRepetitionLevel()}
 		start := meta.DataPageOffset
 		if meta.DictionaryPageOffset != 0 {
 			start = meta.DictionaryPageOffset
@@ -236,7 +239,7 @@ type parquetReader struct {
 	values parquet.ValueReader
 	buf    [128]parquet.Value
 	at, n  int               // in buf
-	seen   map[string]string // texts of a page with a dictionary: it may have few, and rows by the million
+	seen   map[string]string // texts of a dictionary: there may be few of them, and rows by the million
 }
 
 func (r *parquetReader) close() {
@@ -275,7 +278,6 @@ func (r *parquetReader) fill() (err error) {
 		return err
 	}
 	r.values = r.page.Values()
-	clear(r.seen)
 	return nil
 }
 
@@ -327,8 +329,20 @@ func (r *parquetReader) nextList() (c cell, bad error) {
 	if bad != nil {
 		return cell{}, bad
 	}
-	raw, err := json.Marshal(items)
-	return cell{text: string(raw), list: items, ok: true}, err
+	return cell{text: listText(items), list: items, ok: true}, nil
+}
+
+// listText is what a message says of a list.
+func listText(items []string) string {
+	const most = 3
+	short := make([]string, min(len(items), most))
+	for i := range short {
+		short[i] = strconv.Quote(head(items[i], 20))
+	}
+	if len(items) > most {
+		short = append(short, "…")
+	}
+	return "[" + strings.Join(short, ",") + "]"
 }
 
 // text is a value as text: a string's own, a number in as few digits as tell it from others.

@@ -17,11 +17,12 @@ import (
 // counts in runs of equal values, of which six bytes may stand for gigabytes. The library believes them, so they are looked at
 // before it sees them: none may ask for more than what a file of this size can need.
 
-// What one byte of a file may become, beside a fixed amount for small files.
+// What one byte of a file may become, and what is free for small files.
 const (
-	parquetBytes  = 64 // bytes of a page
-	parquetValues = 8  // rows of a file, and values of a page
-	parquetFixed  = 1 << 20
+	parquetBytes  = 64 // bytes of all pages that are read
+	parquetFixed  = 32 << 20
+	parquetValues = 8 // rows of the file, and values of a page
+	parquetRows   = 1 << 18
 )
 
 // damaged is what is wrong with a file that can't be as its writer made it.
@@ -237,8 +238,9 @@ func readPageHeader(t *thrift) (*pageHeader, error) {
 // pageCheck checks a column's pages.
 type pageCheck struct {
 	fileSize       int64
-	codec          int // of parquet.thrift's CompressionCodec
-	maxDef, maxRep int // levels
+	left           *int64 // bytes that pages may still come to
+	codec          int    // of parquet.thrift's CompressionCodec
+	maxDef, maxRep int    // levels
 	zstd           *zstd.Decoder
 }
 
@@ -274,10 +276,11 @@ func (c *pageCheck) chunk(in io.ReaderAt, start, n int64) error {
 }
 
 func (c *pageCheck) page(h *pageHeader, body []byte) error {
-	if most := 16*parquetFixed + parquetBytes*h.compressed; h.uncompressed < 0 || h.uncompressed > most {
+	if h.uncompressed < 0 || h.uncompressed > *c.left {
 		return damaged("a page of %d bytes that come to %d", h.compressed, h.uncompressed)
 	}
-	if h.values < 0 || h.values > parquetFixed+parquetValues*c.fileSize {
+	*c.left -= h.uncompressed
+	if h.values < 0 || h.values > parquetRows+parquetValues*c.fileSize {
 		return damaged("a page of %d values", h.values)
 	}
 	switch h.kind {
@@ -434,7 +437,7 @@ func (c *pageCheck) unpack(body []byte, size int64) (out []byte, err error) {
 		}
 	case codecZstd:
 		if c.zstd == nil {
-			most := uint64(16*parquetFixed + parquetBytes*c.fileSize)
+			most := uint64(parquetFixed + parquetBytes*c.fileSize)
 			if c.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(most)); err != nil {
 				return nil, err
 			}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // everyColumn makes a field of each column that the fixtures have.
@@ -78,6 +79,8 @@ func TestParquetRefuses(t *testing.T) {
 		{"nested", Options{LabelColumn: "name"}, "no such column; the file has text, label, people, rows, pairs"},
 		{"types", Options{LabelColumn: "when"}, `column "when" holds values of type TIMESTAMP`},
 		{"types", Options{LabelColumn: "price"}, `column "price" holds values of type DECIMAL`},
+		{"null_element", Options{TextColumn: "tags", NoLabel: true}, `column "tags" holds lists; a text is a string`},
+		{"pages", Options{LabelColumn: "tags"}, `pages.parquet:1: the label in column "tags" is a list, []`},
 		{"empty", Options{}, "no example"},
 		{"null_element", Options{LabelColumn: "tags", Schema: &Schema{List: true}}, `null_element.parquet:1: column "tags": element 2 of the list is null`},
 		{"brotli", Options{}, `column "text": compression 4 isn't read; have the file written with snappy, gzip or zstd`},
@@ -138,9 +141,24 @@ func readBounded(t testing.TB, raw []byte) (*Set, error) {
 	return set, err
 }
 
+// A text that a dictionary has once is kept once, however many rows have it.
+func TestParquetDictionary(t *testing.T) {
+	set, err := Read("testdata/parquet/repeated.parquet", Options{NoLabel: true})
+	if err != nil || len(set.Examples) != 3000 {
+		t.Fatal(err)
+	}
+	first := unsafe.StringData(set.Examples[0].Text)
+	for _, ex := range set.Examples {
+		if len(ex.Text) != 500 || unsafe.StringData(ex.Text) != first {
+			t.Fatalf("row %d has a text of its own", ex.Row)
+		}
+	}
+}
+
 // A few bytes may ask for any amount of memory: each way to is refused by name.
 func TestParquetBombs(t *testing.T) {
-	c := &pageCheck{fileSize: 1000, maxDef: 1}
+	left := int64(1 << 20)
+	c := &pageCheck{fileSize: 1000, left: &left, maxDef: 1}
 	runs := []byte{0xfe, 0xff, 0xff, 0xff, 0x0f, 1} // 2³¹−1 times a value
 	sized := func(b []byte) []byte { return append([]byte{byte(len(b)), 0, 0, 0}, b...) }
 	for name, h := range map[string]struct {

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// Before the columns are chosen so many rows, or bytes of text, are looked at: a guess wants more than one row, a header that
+// Before the columns are chosen so many rows, or bytes of memory, are looked at: a guess wants more than one row, a header that
 // isn't one shows only beside others, and JSON objects needn't all have the same keys.
 const (
 	probeRows  = 10_000
 	probeBytes = 16 << 20
+	cellBytes  = 48 // of a cell without its text
 )
 
 // A RowError says what is wrong with one row of a file.
@@ -36,7 +37,7 @@ type rows struct {
 	probe int      // rows to look at
 
 	held []row // until the columns are chosen
-	size int   // of their text
+	size int   // of them, in bytes
 	cols *columns
 	free []cell                     // for the next row, once rows aren't held
 	keep func(Example, row) Example // where examples are to stay
@@ -81,7 +82,7 @@ func (r *rows) from(src *source) (err error) {
 		r.probe = 1
 	}
 	if err = r.f.read(src, r); err == nil && r.cols == nil {
-		err = r.choose()
+		err = r.choose(true)
 	}
 	return r.locate(err)
 }
@@ -113,14 +114,14 @@ func (r *rows) add(w row) error {
 	if r.cols != nil {
 		return r.take(w)
 	}
-	r.size += len(w.bad)
+	r.size += len(w.bad) + cellBytes*(1+len(w.cells))
 	for i := range w.cells {
 		r.size += len(w.cells[i].text)
 	}
 	if r.held = append(r.held, w); len(r.held) < r.probe && r.size < probeBytes || w.bad != "" && r.probe == 1 {
 		return nil
 	}
-	return r.choose()
+	return r.choose(false)
 }
 
 // fields returns the cells of a row for a format to fill in. They are the same for all rows where none needs to be held.
@@ -135,8 +136,8 @@ func (r *rows) fields(n int) []cell {
 	return cells
 }
 
-// choose chooses the columns, and takes the rows that waited for it.
-func (r *rows) choose() error {
+// choose chooses the columns, and takes the rows that waited for it; all says that there are no others.
+func (r *rows) choose(all bool) error {
 	good := make([]row, 0, len(r.held))
 	for _, w := range r.held {
 		if w.bad == "" {
@@ -150,7 +151,9 @@ func (r *rows) choose() error {
 		return &lineError{r.held[0].line, r.held[0].bad}
 	}
 	var err error
-	if r.cols, err = chooseColumns(r.f, &table{r.names, good}, r.opt); err != nil {
+	if r.cols, err = chooseColumns(r.f, &table{r.names, good}, r.opt); err != nil && r.names != nil && !all {
+		return fmt.Errorf("%w (in the first %d rows)", err, len(r.held))
+	} else if err != nil {
 		return err
 	}
 	if r.probe > 1 {

@@ -269,6 +269,34 @@ func TestLateColumns(t *testing.T) {
 	}
 }
 
+// Objects that share no keys take no more than their own size, and what is looked for is found beyond the limit.
+func TestManyKeys(t *testing.T) {
+	var b strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&b, "{\"key%d\": 1, \"text\": \"t\", \"deep\": {\"a\": {\"k%d\": 1}}}\n", i, i)
+	}
+	fmt.Fprintln(&b, `{"text": "last", "label": "x"}`)
+	path := write(t, t.TempDir(), "x.jsonl", b.String())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	set, err := Read(path, Options{NoLabel: true})
+	runtime.ReadMemStats(&after)
+	if err != nil || len(set.Examples) != 5001 || set.Examples[5000].Text != "last" {
+		t.Fatalf("%v", err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 200<<20 {
+		t.Errorf("%d bytes of JSON took %d", b.Len(), n)
+	}
+	// The label is seen too late to be chosen, and that is said.
+	if _, err := Read(path, Options{}); err == nil || !strings.Contains(err.Error(), "no column is known to hold the label") || !strings.HasSuffix(err.Error(), " rows)") {
+		t.Errorf("%v", err)
+	}
+	deep := strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200)
+	if _, err := Read(write(t, t.TempDir(), "x.jsonl", `{"text": "t", "label": 1, "deep": `+deep+"}\n"), Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a set keeps grows with its texts and little else, and rows that aren't kept take nothing.
 func TestMemory(t *testing.T) {
 	const n, text = 100_000, 200

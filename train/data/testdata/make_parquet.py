@@ -65,3 +65,7 @@ pq.write_table(pa.table({
 pq.write_table(pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.int64())}), HERE / "empty.parquet")
 pq.write_table(pa.table({"text": pa.array(["a", "b"]), "tags": pa.array([["x", None], ["y"]], pa.list_(pa.string()))}), HERE / "null_element.parquet")
 pq.write_table(pa.table({"text": pa.array(["the same text"] * 10), "label": pa.array([1] * 10)}), HERE / "brotli.parquet", compression="brotli")
+
+# one text in many rows, on many pages
+pq.write_table(pa.table({"text": pa.array(["again " * 83 + "ok"] * 3000)}), HERE / "repeated.parquet", data_page_size=16, write_batch_size=100,
+               write_statistics=False, store_schema=False)
