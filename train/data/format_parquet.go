@@ -33,6 +33,8 @@ func openParquet(in io.ReaderAt, size int64, out *rows) error {
 	}
 	if n := f.NumRows(); n < 0 || n > parquetRows+parquetValues*size {
 		return damaged("%d rows in %d bytes", n, size)
+	} else {
+		out.total = int(n)
 	}
 	p := &parquetFile{in: in, size: size, file: f, left: parquetFixed + parquetBytes*size}
 	err = guarded(func() error {
@@ -170,7 +172,9 @@ func (p *parquetFile) group(g int, use []int, first int, out *rows) (int, error)
 		if meta.DictionaryPageOffset != 0 {
 			start = meta.DictionaryPageOffset
 		}
-		if err := check.chunk(p.in, start, meta.TotalCompressedSize); err != nil {
+		err := check.chunk(p.in, start, meta.TotalCompressedSize)
+		check.close()
+		if err != nil {
 			return 0, fmt.Errorf("column %q: %w", col.name, err)
 		}
 		readers[i] = &parquetReader{parquetColumn: col, seen: map[string]string{}}

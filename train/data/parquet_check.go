@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
@@ -242,6 +243,7 @@ type pageCheck struct {
 	codec          int    // of parquet.thrift's CompressionCodec
 	maxDef, maxRep int    // levels
 	zstd           *zstd.Decoder
+	body, raw      []byte // of the page before, for the next one
 }
 
 // The codecs that are read.
@@ -263,12 +265,12 @@ func (c *pageCheck) chunk(in io.ReaderAt, start, n int64) error {
 		if h.compressed < 0 || h.compressed > t.left {
 			return damaged("a page of %d bytes where %d are left", h.compressed, t.left)
 		}
-		body := make([]byte, h.compressed)
-		if _, err := io.ReadFull(t.in, body); err != nil {
+		c.body = slices.Grow(c.body[:0], int(h.compressed))[:h.compressed]
+		if _, err := io.ReadFull(t.in, c.body); err != nil {
 			return err
 		}
 		t.left -= h.compressed
-		if err := c.page(h, body); err != nil {
+		if err := c.page(h, c.body); err != nil {
 			return err
 		}
 	}
@@ -411,7 +413,7 @@ func checkDelta(raw []byte, values int64) error {
 	return nil
 }
 
-// unpack decompresses a page to the size that it says it has.
+// unpack decompresses a page to the size that it says it has. What it returns is good until the next page.
 func (c *pageCheck) unpack(body []byte, size int64) (out []byte, err error) {
 	if len(body) == 0 && size == 0 {
 		return nil, nil
@@ -424,15 +426,12 @@ func (c *pageCheck) unpack(body []byte, size int64) (out []byte, err error) {
 		if err != nil || int64(n) != size {
 			return nil, damaged("a page of %d bytes that says it has %d", n, size)
 		}
-		if out, err = snappy.Decode(nil, body); err != nil {
+		c.raw = slices.Grow(c.raw[:0], n)[:n]
+		if out, err = snappy.Decode(c.raw, body); err != nil {
 			return nil, damaged("%v", err)
 		}
 	case codecGzip:
-		z, err := gzip.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return nil, damaged("%v", err)
-		}
-		if out, err = io.ReadAll(io.LimitReader(z, size+1)); err != nil {
+		if out, err = c.unzip(body, size); err != nil {
 			return nil, damaged("%v", err)
 		}
 	case codecZstd:
@@ -442,9 +441,10 @@ func (c *pageCheck) unpack(body []byte, size int64) (out []byte, err error) {
 				return nil, err
 			}
 		}
-		if out, err = c.zstd.DecodeAll(body, nil); err != nil {
+		if out, err = c.zstd.DecodeAll(body, c.raw[:0]); err != nil {
 			return nil, damaged("%v", err)
 		}
+		c.raw = out
 	default:
 		return nil, fmt.Errorf("compression %d isn't read; have the file written with snappy, gzip or zstd", c.codec)
 	}
@@ -452,4 +452,22 @@ func (c *pageCheck) unpack(body []byte, size int64) (out []byte, err error) {
 		return nil, damaged("a page of %d bytes that says it has %d", len(out), size)
 	}
 	return out, nil
+}
+
+func (c *pageCheck) unzip(body []byte, size int64) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(c.raw[:0])
+	_, err = b.ReadFrom(io.LimitReader(z, size+1))
+	c.raw = b.Bytes()
+	return c.raw, err
+}
+
+// close frees what the decoder holds.
+func (c *pageCheck) close() {
+	if c.zstd != nil {
+		c.zstd.Close()
+	}
 }

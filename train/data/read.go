@@ -143,7 +143,11 @@ func readSource(src *source, path string, opt Options) (*Set, error) {
 			return !opt.Strict
 		}
 		if n := len(set.Examples); n == cap(set.Examples) {
-			set.Examples = slices.Grow(set.Examples, src.rest(n))
+			more := r.total - n
+			if more <= 0 {
+				more = src.rest(n)
+			}
+			set.Examples = slices.Grow(set.Examples, more)
 		}
 		set.Examples = append(set.Examples, ex)
 		return true
@@ -184,13 +188,15 @@ func (s *Set) tooBad(strict bool) error {
 }
 
 // rest is for how many rows more there should be room when n are read: as many as the rest of the source has if it is like what
-// was read, and some.
+// was read, and some. What is read already and is in no row yet counts for nothing, so that there is room enough: growing once
+// more would take the set's examples twice. A few short rows before a long one don't make room for millions.
 func (s *source) rest(n int) int {
-	if s.read == 0 || s.size <= s.read {
+	done := s.read - sourceBuffer
+	if done <= 0 || s.size <= done {
 		return n/4 + 64
 	}
-	more := float64(n) * float64(s.size-s.read) / float64(s.read)
-	return int(min(more*1.02, float64(s.size-s.read))) + 64 // a row has a byte at least
+	more := float64(n) * float64(s.size-done) / float64(done)
+	return int(min(more*1.02, 64*float64(n))) + 64
 }
 
 // A keeper makes examples keep little more than what they have: a text is a part of the line that it came in, and where the line

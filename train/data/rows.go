@@ -35,6 +35,7 @@ type rows struct {
 	path  string
 	names []string // of the columns where the format has names for them; they may grow
 	probe int      // rows to look at
+	total int      // rows in all, where the format knows
 
 	held []row // until the columns are chosen
 	size int   // of them, in bytes

@@ -22,6 +22,9 @@ type source struct {
 	read int64    // of it so far
 }
 
+// sourceBuffer is how many bytes are read at a time.
+const sourceBuffer = 1 << 16
+
 // openSource opens a file, or standard input. What is compressed by gzip is unpacked, whatever its name.
 func openSource(path string) (*source, func(), error) {
 	if path == Stdin {
@@ -70,7 +73,7 @@ func (s *source) text(latin1 bool) (*bufio.Reader, error) {
 
 // unpacked is the source, out of gzip where it is in it.
 func (s *source) unpacked() (*bufio.Reader, error) {
-	in := bufio.NewReaderSize(s, 1<<16)
+	in := bufio.NewReaderSize(s, sourceBuffer)
 	magic, err := in.Peek(3)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -82,7 +85,7 @@ func (s *source) unpacked() (*bufio.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bufio.NewReaderSize(z, 1<<16), nil
+	return bufio.NewReaderSize(z, sourceBuffer), nil
 }
 
 // whole calls use with bytes that can be read in any order: a file's own, else all of them in memory.
