@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/inject"
 )
@@ -29,6 +31,12 @@ func hubHeadKey(p *inject.Plan, t inject.Trainable, name string) string {
 	}
 	return "heads." + name + "." + at + "." + t.Role
 }
+
+// hubHeadTypes are AdapterHub's types of heads that compute what ours do, by our task; to it a regression is a classification with
+// one label.
+var hubHeadTypes = map[string]string{"classification": hubClassification, "regression": hubClassification, "multi-label": "multilabel_classification"}
+
+const hubClassification = "classification"
 
 // readHubHead reads the head, if the folder has one, and returns its name.
 func (a *Adapter) readHubHead() (string, error) {
@@ -74,9 +82,11 @@ type hubHead struct {
 // task returns what the head is for and what it reads.
 func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	none := inject.Task{}
+	of, known := h.taskType()
 	switch {
-	case h.Type != "classification":
-		return none, "", fmt.Errorf("head_type %q is not supported; classification is", h.Type)
+	case !known:
+		types := slices.Compact(slices.Sorted(maps.Values(hubHeadTypes)))
+		return none, "", fmt.Errorf("head_type %q is not supported; supported are %s", h.Type, strings.Join(types, ", "))
 	case !h.Bias:
 		return none, "", errors.New("bias is false: a classifier without one is not supported")
 	case h.Layers == 2 && h.twoLayers() == "":
@@ -92,10 +102,10 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	} else if h.Layers == 2 {
 		kind = h.twoLayers()
 	}
-	if h.Labels == 1 {
-		return inject.Task{Type: "regression"}, kind, nil
+	if of == "regression" {
+		return inject.Task{Type: of}, kind, nil
 	}
-	task := inject.Task{Type: "classification", Labels: numberedLabels(h.Labels)}
+	task := inject.Task{Type: of, Labels: numberedLabels(h.Labels)}
 	for label, i := range h.LabelIDs {
 		if i < 0 || i >= h.Labels {
 			return none, "", fmt.Errorf("label2id: %q is class %d of %d", label, i, h.Labels)
@@ -103,6 +113,19 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 		task.Labels[i] = label
 	}
 	return task, kind, nil
+}
+
+// taskType returns our task.
+func (h hubHead) taskType() (name string, ok bool) {
+	if h.Type == hubClassification && h.Labels == 1 {
+		return "regression", true
+	}
+	for _, name := range slices.Sorted(maps.Keys(hubHeadTypes)) {
+		if hubHeadTypes[name] == h.Type {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // twoLayers returns our head of two layers with the activation, "" where there is none.
@@ -118,7 +141,10 @@ func (h hubHead) twoLayers() inject.HeadKind {
 // hubHeadConfig is the inverse of task.
 func hubHeadConfig(p *inject.Plan) (hubHead, error) {
 	between := hubActivations[inject.HeadNewPooler]
-	h := hubHead{Type: "classification", Labels: p.Task.Outputs(), Layers: 1, Activation: &between, Bias: true}
+	h := hubHead{Type: hubHeadTypes[p.Task.Type], Labels: p.Task.Outputs(), Layers: 1, Activation: &between, Bias: true}
+	if h.Type == "" {
+		return h, fmt.Errorf("format: AdapterHub has no head for the task %q", p.Task.Type)
+	}
 	switch kind := p.Head.Kind; {
 	case hubActivations[kind] != "":
 		h.Layers, between = 2, hubActivations[kind]

@@ -149,6 +149,7 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 	} else if p.Task.Type != "" {
 		metadata[hfMetaHead] = string(p.Head.Kind)
 	}
+	hfDeclareTask(p, metadata)
 	if err := m.config(method, c); err != nil {
 		return err
 	}
@@ -236,7 +237,7 @@ func loadHF(dir string) (*Adapter, error) {
 	if err := a.dropTwins(); err != nil {
 		return nil, err
 	}
-	if err := a.readHead(task, m.root(), file.Metadata[hfMetaHead]); err != nil {
+	if err := a.readHead(task, m.root(), file.Metadata); err != nil {
 		return nil, fmt.Errorf("format: %s: %w", dir, err)
 	}
 	return a, nil

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +33,17 @@ var (
 // Hugging Face's has. To PEFT such an adapter is one of the bare encoder, task type FEATURE_EXTRACTION; it reads over the
 // classifier.
 const hfMetaHead = "peftgraph.head"
+
+// hfMetaTask is the entry that names the task of a classifier whose outputs aren't classes: whether labels exclude each other stands
+// in the problem_type of the base's configuration, and PEFT doesn't write that down.
+const hfMetaTask = "peftgraph.task"
+
+// hfDeclareTask says what the classifier's tensors don't.
+func hfDeclareTask(p *inject.Plan, metadata map[string]string) {
+	if c := p.Find("head", "classifier", "weight"); c != nil && p.Task.Type != hfTaskType(c.Shape[0]) {
+		metadata[hfMetaTask] = p.Task.Type
+	}
+}
 
 // hfHeadOf returns Hugging Face's head that computes what the plan's does, or false where there is none.
 func hfHeadOf(p *inject.Plan) (hfHead, bool) {
@@ -76,9 +88,10 @@ func hfSavedModules(p *inject.Plan) []string {
 	return out
 }
 
-// readHead takes the task from the classifier's tensors: PEFT doesn't store label names. declared is what the metadata says
-// that the classifier reads, "" in PEFT's own files.
-func (a *Adapter) readHead(task, root, declared string) error {
+// readHead takes the task from the classifier's tensors: PEFT doesn't store label names. The metadata may say what the classifier
+// reads and what its outputs are; it doesn't in PEFT's own files.
+func (a *Adapter) readHead(task, root string, metadata map[string]string) error {
+	declared := metadata[hfMetaHead]
 	key, kind, err := a.hfHeadKind(root, declared)
 	if err != nil {
 		return err
@@ -95,7 +108,7 @@ func (a *Adapter) readHead(task, root, declared string) error {
 		return fmt.Errorf("tensor %q belongs to a classifier, and task_type is %s: nothing says what it reads", key, task)
 	}
 	a.Head = kind
-	a.Task, err = hfTask(key, w)
+	a.Task, err = hfTask(key, w, metadata[hfMetaTask])
 	return err
 }
 
@@ -125,15 +138,24 @@ func (a *Adapter) hfHeadKind(root, declared string) (key string, kind inject.Hea
 	return key, kind, err
 }
 
-// hfTask returns the task of a classifier's weight [labels, hidden]. To Hugging Face one output is a regression.
-func hfTask(key string, w *graph.Tensor) (inject.Task, error) {
-	switch {
-	case len(w.Dims) != 2 || w.Dims[0] < 1 || w.Dims[0] > maxLabels || w.Dims[1] < 1:
+// hfTask returns the task of a classifier's weight [labels, hidden]: the one declared, or "" for what its shape says.
+func hfTask(key string, w *graph.Tensor, declared string) (inject.Task, error) {
+	if len(w.Dims) != 2 || w.Dims[0] < 1 || w.Dims[0] > maxLabels || w.Dims[1] < 1 {
 		return inject.Task{}, fmt.Errorf("tensor %q is %v: want [labels, hidden]", key, w.Dims)
-	case w.Dims[0] == 1:
-		return inject.Task{Type: "regression"}, nil
 	}
-	return inject.Task{Type: "classification", Labels: numberedLabels(int(w.Dims[0]))}, nil
+	t := inject.Task{Type: cmp.Or(declared, hfTaskType(w.Dims[0]))}
+	if t.Type != "regression" {
+		t.Labels = numberedLabels(int(w.Dims[0]))
+	}
+	return t, nil
+}
+
+// hfTaskType is the task of a classifier with so many outputs: to Hugging Face one is a regression.
+func hfTaskType(outputs int64) string {
+	if outputs == 1 {
+		return "regression"
+	}
+	return "classification"
 }
 
 // maxLabels is more than any classifier has: a damaged file must not make us allocate names for billions.

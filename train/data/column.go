@@ -20,6 +20,7 @@ type columns struct {
 	text, pair, lab int
 	more            [2][]int // the columns that are joined to the text and to the second text, after them
 	join            string
+	labs            []int // where each label has a column of its own: their columns, of which lab is the first
 	fields          []int // of the schema's fields, by their order there
 	schema          *Schema
 }
@@ -48,7 +49,9 @@ func (c *columns) labels(first, which int) string {
 }
 
 // inUse reports whether a column is.
-func (c *columns) inUse(i int) bool { return c.isText(i) || i == c.lab || slices.Contains(c.fields, i) }
+func (c *columns) inUse(i int) bool {
+	return c.isText(i) || i == c.lab || slices.Contains(c.labs, i) || slices.Contains(c.fields, i)
+}
 
 // isText reports whether a column is a text, or a part of one.
 func (c *columns) isText(i int) bool {
@@ -57,7 +60,7 @@ func (c *columns) isText(i int) bool {
 
 // same reports whether the columns in use are.
 func (c *columns) same(as *columns) bool {
-	return c.text == as.text && c.pair == as.pair && c.lab == as.lab && slices.Equal(c.fields, as.fields) &&
+	return c.text == as.text && c.pair == as.pair && c.lab == as.lab && slices.Equal(c.labs, as.labs) && slices.Equal(c.fields, as.fields) &&
 		slices.Equal(c.more[theText], as.more[theText]) && slices.Equal(c.more[thePair], as.more[thePair])
 }
 
@@ -97,8 +100,12 @@ func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
 			continue
 		}
 		i, err := c.find(want.name, width)
-		if err != nil && want.more != nil && strings.Contains(want.name, ",") {
+		switch {
+		case err == nil || !strings.Contains(want.name, ","):
+		case want.more != nil:
 			i, *want.more, err = c.findJoined(want.name, width)
+		case opt.Schema.list():
+			i, err = c.findEach(want.name, width)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s column %q: %w", want.what, want.name, err)
@@ -106,7 +113,7 @@ func chooseColumns(f *format, t *table, opt Options) (*columns, error) {
 		*want.to = i
 	}
 	if opt.NoLabel {
-		c.lab = none
+		c.lab, c.labs = none, nil
 	}
 	if opt.Schema.words() && (c.more[theText] != nil || c.more[thePair] != nil) {
 		return nil, fmt.Errorf("text column %q: a text in words can't be joined of several columns", opt.TextColumn)
@@ -227,6 +234,35 @@ func (c *columns) find(name string, width int) (int, error) {
 	return none, fmt.Errorf("no such column; the file has %s", strings.Join(c.names, ", "))
 }
 
+// findEach finds the columns that stand for one label each, and returns the first.
+func (c *columns) findEach(names string, width int) (int, error) {
+	if c.names == nil {
+		return none, fmt.Errorf("columns that stand for a label each need a header that names them")
+	}
+	first, others, err := c.findJoined(names, width)
+	if err == nil {
+		c.labs = append([]int{first}, others...)
+	}
+	return first, err
+}
+
+// labelNames are the names of the columns that stand for one label each, nil where there are none.
+func (c *columns) labelNames() []string {
+	var out []string
+	for _, at := range c.labs {
+		out = append(out, c.label(at))
+	}
+	return out
+}
+
+// labelColumn is what the options call the label's column, or columns.
+func (c *columns) labelColumn() string {
+	if c.labs == nil {
+		return c.label(c.lab)
+	}
+	return strings.Join(c.labelNames(), ",")
+}
+
 // has returns the index of a known name, none if it is absent or is already in use.
 func (c *columns) has(name string) int {
 	i, err := c.find(name, len(c.names))
@@ -260,7 +296,11 @@ func (c *columns) guessNames(opt Options) error {
 		}
 	}
 	if c.lab == none && !opt.NoLabel && !opt.Schema.unlabelled() {
-		return fmt.Errorf("no column is known to hold the label; say which (--label-column) of %s", strings.Join(c.names, ", "))
+		several := ""
+		if opt.Schema.list() && !opt.Schema.words() {
+			several = ", or where each label has a column of 0s and 1s all of those, with commas,"
+		}
+		return fmt.Errorf("no column is known to hold the label; say which (--label-column)%s of %s", several, strings.Join(c.names, ", "))
 	}
 	return nil
 }
@@ -435,6 +475,9 @@ func (c *columns) wrong(r row, at int, err error) error {
 
 // labelOf reads the row's label.
 func (c *columns) labelOf(r row, ex *Example) error {
+	if c.labs != nil {
+		return c.flags(r, ex)
+	}
 	lab, err := c.cell(r, c.lab)
 	if err != nil {
 		return err
@@ -447,6 +490,9 @@ func (c *columns) labelOf(r row, ex *Example) error {
 		if ex.Labels, err = lab.items(parted); err != nil {
 			return c.wrong(r, c.lab, err)
 		}
+		if slices.Contains(ex.Labels, "") {
+			return c.wrong(r, c.lab, fmt.Errorf("a label in the list %s is empty", head(lab.text, 40)))
+		}
 		return nil
 	}
 	if lab.list != nil {
@@ -454,6 +500,25 @@ func (c *columns) labelOf(r row, ex *Example) error {
 	}
 	if ex.Label = strings.TrimSpace(lab.text); ex.Label == "" {
 		return &lineError{r.line, fmt.Sprintf("the label in column %q is empty", c.label(c.lab))}
+	}
+	return nil
+}
+
+// flags reads the row's labels from the columns that stand for one each.
+func (c *columns) flags(r row, ex *Example) error {
+	ex.Labels = []string{}
+	for _, at := range c.labs {
+		cell, err := c.cell(r, at)
+		if err != nil {
+			return err
+		}
+		switch strings.ToLower(strings.TrimSpace(cell.text)) {
+		case "1", "1.0", "true":
+			ex.Labels = append(ex.Labels, c.label(at))
+		case "0", "0.0", "false":
+		default:
+			return c.wrong(r, at, fmt.Errorf("%q says neither that the text has the label nor that it hasn't; want 1 or 0", head(cell.text, 40)))
+		}
 	}
 	return nil
 }

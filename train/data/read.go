@@ -26,7 +26,7 @@ type Options struct {
 	Format      string // one of Formats; empty: by the file's extension
 	TextColumn  string
 	PairColumn  string // the second text of a pair; "-" for none where one would be found
-	LabelColumn string
+	LabelColumn string // where each label of a list has a column of 0s and 1s, all of them, with commas
 	NoLabel     bool   // the file has no labels, or they aren't wanted
 	NoHeader    bool   // the first row is data
 	Latin1      bool   // the file is in ISO 8859-1, not UTF-8
@@ -47,11 +47,13 @@ type Set struct {
 	// TextColumn, PairColumn and LabelColumn are the columns in use: names, or
 	// numbers where the file has no header. PairColumn and LabelColumn may be empty.
 	TextColumn, PairColumn, LabelColumn string
-	Header                              bool        // the columns have names
-	LabelBase                           *int        // as the options had it
-	Join                                string      // as the options had it
-	Skipped                             int         // bad rows, which were passed over
-	Bad                                 []*RowError // the first of them
+	// EachLabel are the labels where each has a column of its own; LabelColumn has them all.
+	EachLabel []string
+	Header    bool        // the columns have names
+	LabelBase *int        // as the options had it
+	Join      string      // as the options had it
+	Skipped   int         // bad rows, which were passed over
+	Bad       []*RowError // the first of them
 }
 
 // Columns says in one line which columns are in use.
@@ -163,7 +165,8 @@ func readSource(src *source, path string, opt Options) (*Set, error) {
 		return nil, fmt.Errorf("data: %s: the file has a header (%s) and no example", set.Path, strings.Join(c.names, ", "))
 	}
 	set.Format, set.Header, set.Join = r.f.name, c.names != nil, opt.Join
-	set.TextColumn, set.PairColumn, set.LabelColumn = c.labels(c.text, theText), c.labels(c.pair, thePair), c.label(c.lab)
+	set.TextColumn, set.PairColumn, set.LabelColumn = c.labels(c.text, theText), c.labels(c.pair, thePair), c.labelColumn()
+	set.EachLabel = c.labelNames()
 	return set, nil
 }
 

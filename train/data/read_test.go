@@ -171,17 +171,23 @@ func TestSharedSets(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"sentence\tlabel\na\t1\n", "text,label\n\"a\nb\",1\n", "{\"text\":\"a\",\"label\":1}\n", "a\t1\nb\t1\n", "L a b\n", "\ufeff", "\"", "{}"} {
 		for i := range Formats() {
-			f.Add(s, uint8(i), "", "", "")
+			f.Add(s, uint16(i), "", "", "")
 		}
 	}
-	f.Add("a,b,c\n", uint8(0), "1", "2,1", "3")
-	f.Add("\x1f\x8b\x08", uint8(0), "", "", "")
-	f.Fuzz(func(t *testing.T, content string, which uint8, text, pair, label string) {
+	f.Add("a,b,c\n", uint16(0), "1", "2,1", "3")
+	f.Add("\x1f\x8b\x08", uint16(0), "", "", "")
+	f.Add("text,x,y\na,1,0\n", uint16(0x10), "", "", "x,y")
+	f.Add("{\"text\":\"a\",\"label\":[\"x\",1]}\n", uint16(0x10), "", "", "")
+	f.Fuzz(func(t *testing.T, content string, which uint16, text, pair, label string) {
 		names := Formats()
 		opt := Options{
 			Format:     names[int(which&0x0f)%len(names)],
 			TextColumn: text, PairColumn: pair, LabelColumn: label,
-			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0, Strict: which&0x10 != 0,
+			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0, Strict: which&0x100 != 0,
+		}
+		list := which&0x10 != 0
+		if list {
+			opt.Schema = &Schema{List: true}
 		}
 		set, err := ReadFrom(strings.NewReader(content), "x", opt)
 		if err != nil {
@@ -195,7 +201,7 @@ func FuzzRead(f *testing.F) {
 		}
 		at := 0
 		for _, ex := range set.Examples {
-			if ex.Row <= at || (ex.Label == "") != opt.NoLabel {
+			if ex.Row <= at || (ex.Label == "") != (opt.NoLabel || list) || (ex.Labels == nil) == (list && !opt.NoLabel) {
 				t.Fatalf("row %d after %d, label %q", ex.Row, at, ex.Label)
 			}
 			at = ex.Row

@@ -68,7 +68,7 @@ func (s *Set) strata() map[string][][]int {
 	strata, places := map[string][][]int{}, map[string]place{}
 	for i := range s.Examples {
 		ex := &s.Examples[i]
-		key := textKey(ex)
+		key := ex.key()
 		at, known := places[key]
 		if !known {
 			if classes {
@@ -94,14 +94,6 @@ func (s *Set) classes() bool {
 		seen[s.Examples[i].Label] = true
 	}
 	return 2*len(seen) <= len(s.Examples)
-}
-
-// textKey is the same for examples with the same texts.
-func textKey(ex *Example) string {
-	if ex.Words == nil && !ex.HasPair {
-		return ex.Text
-	}
-	return strings.Join(append([]string{ex.Text, ex.Pair}, ex.Words...), "\x00")
 }
 
 // quotas returns how many examples of each stratum are split off: its share, rounded so that all of them together come as near as

@@ -84,6 +84,12 @@ type Fitter interface {
 	Fit(r *Results) error
 }
 
+// A Warner is a task that knows outputs that are no use although their metrics may look well, such as one class for all.
+type Warner interface {
+	// Warn returns what is doubtful, in one line each; the set has targets.
+	Warn(r *Results) []string
+}
+
 // A Starter is a task that knows from the targets where the classifier's bias should start.
 type Starter interface {
 	Start(d *data.Dataset, labels []string) []float32

@@ -43,6 +43,7 @@ LABELS = {0: "negative", 1: "neutral", 2: "positive"}
 CASES = {
     "seq_bn": (SeqBnConfig(reduction_factor=4), True, {}),
     "seq_bn_bin": (SeqBnConfig(reduction_factor={"0": 2, "default": 8}, non_linearity="gelu"), False, {}),
+    "seq_bn_multilabel": (SeqBnConfig(reduction_factor=4), True, {"layers": 1, "multilabel": True}),
     "double_seq_bn": (DoubleSeqBnConfig(reduction_factor=4), True, {"layers": 1}),
     "par_bn": (ParBnConfig(reduction_factor=4), True, {"use_pooler": True, "layers": 1}),
     "scaled_par_bn": (ParBnConfig(reduction_factor=4, scaling="learned", leave_out=[0]), True, None),
