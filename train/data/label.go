@@ -30,7 +30,7 @@ func (e *UnknownLabelError) Error() string {
 	if _, err := strconv.Atoi(e.Label); err == nil {
 		hint = fmt.Sprintf(" (or their numbers from %d to %d)", e.Base, e.Base+len(e.Known)-1)
 	}
-	return fmt.Sprintf("data: %s:%d: unknown label %q; known: %s%s", e.Path, e.Row, e.Label, strings.Join(e.Known, ", "), hint)
+	return fmt.Sprintf("data: %s: unknown label %q; known: %s%s", where(e.Path, e.Row), e.Label, strings.Join(e.Known, ", "), hint)
 }
 
 // NewLabels makes classes of names, which must be two at least, none empty or twice.

@@ -83,7 +83,15 @@ func (s *Set) Columns() string {
 }
 
 // Where names the file and the row of one of the set's examples.
-func (s *Set) Where(ex Example) string { return fmt.Sprintf("%s:%d", s.File(ex), ex.Row) }
+func (s *Set) Where(ex Example) string { return where(s.File(ex), ex.Row) }
+
+// where is a row of a file as messages have it; it has no number where the format has no lines.
+func where(path string, row int) string {
+	if row == 0 {
+		return path
+	}
+	return fmt.Sprintf("%s:%d", path, row)
+}
 
 // File is the path that one of the set's examples was read from.
 func (s *Set) File(ex Example) string {

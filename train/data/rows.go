@@ -18,11 +18,11 @@ const (
 // A RowError says what is wrong with one row of a file.
 type RowError struct {
 	Path string
-	Row  int // the line that it starts on, from 1
+	Row  int // the line that it starts on, from 1; 0 where the format has no lines
 	Why  string
 }
 
-func (e *RowError) Error() string { return fmt.Sprintf("data: %s:%d: %s", e.Path, e.Row, e.Why) }
+func (e *RowError) Error() string { return fmt.Sprintf("data: %s: %s", where(e.Path, e.Row), e.Why) }
 
 // errStop ends reading where the examples aren't wanted any more.
 var errStop = errors.New("stop")
