@@ -157,7 +157,7 @@ func TestReadStdin(t *testing.T) {
 	}
 	defer func(stdin *os.File) { os.Stdin = stdin }(os.Stdin)
 	os.Stdin = r
-	if _, err := Read(Stdin, Options{}); err == nil || !strings.Contains(err.Error(), "data: standard input: say which format it has (--format): one of csv, ") {
+	if _, err := Read(Stdin, Options{}); err == nil || !strings.Contains(err.Error(), "data: standard input: say which format it has (--format): one of "+Formats()[0]+", ") {
 		t.Errorf("%v", err)
 	}
 	parquet, err := os.ReadFile("testdata/parquet/null_element.parquet")
