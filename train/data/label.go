@@ -30,7 +30,7 @@ func (e *UnknownLabelError) Error() string {
 	if _, err := strconv.Atoi(e.Label); err == nil {
 		hint = fmt.Sprintf(" (or their numbers from %d to %d)", e.Base, e.Base+len(e.Known)-1)
 	}
-	return fmt.Sprintf("data: %s:%d: unknown label %q; known: %s%s", e.Path, e.Row, e.Label, strings.Join(e.Known, ", "), hint)
+	return fmt.Sprintf("data: %s: unknown label %q; known: %s%s", where(e.Path, e.Row), e.Label, strings.Join(e.Known, ", "), hint)
 }
 
 // NewLabels makes classes of names, which must be two at least, none empty or twice.
@@ -333,7 +333,7 @@ func (l *Labels) Hot(set *Set) ([][]float32, error) {
 func (l *Labels) Of(set *Set, ex Example, label string) (int64, error) {
 	id, ok := l.of(set, label)
 	if !ok {
-		return 0, &UnknownLabelError{Path: set.Path, Row: ex.Row, Label: label, Known: l.Names(), Base: set.base()}
+		return 0, &UnknownLabelError{Path: set.File(ex), Row: ex.Row, Label: label, Known: l.Names(), Base: set.base()}
 	}
 	return id, nil
 }
@@ -359,7 +359,7 @@ func (s *Set) Scores() ([]float32, error) {
 	for i, ex := range s.Examples {
 		v, err := strconv.ParseFloat(ex.Label, 32)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("data: %s:%d: the label %q is no finite number, as a regression's must be", s.Path, ex.Row, ex.Label)
+			return nil, fmt.Errorf("data: %s: the label %q is no finite number, as a regression's must be", s.Where(ex), ex.Label)
 		}
 		scores[i] = float32(v)
 	}
