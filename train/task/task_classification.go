@@ -123,6 +123,13 @@ func (c *Classification) Fit(r *Results) error {
 	return nil
 }
 
+// Temper is the temperature.
+func (c *Classification) Temper() (by float64, after Task) {
+	cold := *c
+	cold.Temperature = 0
+	return c.Temperature, &cold
+}
+
 // ClassDetail is what each class comes to.
 type ClassDetail struct {
 	Classes   []ClassScore `json:"classes"`
