@@ -38,7 +38,7 @@ type Card struct {
 // Base is the model that was fine-tuned.
 type Base struct {
 	Name     string
-	Hub      string // "organisation/name"; "" is what its config.json says
+	Hub      string // "organisation/name" where it is on the hub
 	Revision string
 	Licence  string // as the hub names licences; "" is what its own card says
 }
@@ -80,17 +80,8 @@ func (c *Contents) card(dir string, l Layout) ([]byte, error) {
 // base fills in what the base's own folder says.
 func (c *Contents) base() (Base, error) {
 	b := c.Card.Base
-	text, err := c.beside(configName)
+	text, err := c.beside(cardName)
 	if err != nil {
-		return b, fmt.Errorf("folder: %w", err)
-	}
-	var config struct {
-		Name string `json:"_name_or_path"`
-	}
-	if text != nil && json.Unmarshal(text, &config) == nil && b.Hub == "" && isHubName(config.Name) {
-		b.Hub = config.Name
-	}
-	if text, err = c.beside(cardName); err != nil {
 		return b, fmt.Errorf("folder: %w", err)
 	}
 	if b.Licence == "" {
@@ -99,12 +90,7 @@ func (c *Contents) base() (Base, error) {
 	return b, nil
 }
 
-// isHubName tells "organisation/name" from a path.
-func isHubName(s string) bool {
-	return strings.Count(s, "/") == 1 && !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, ".") && !strings.HasSuffix(s, "/") && !strings.ContainsAny(s, "\\ ~")
-}
-
-// entry is one of the entries at the head of a card, where it is a single word.
+// entry is one of the entries at the head of a card, where it stands on one line.
 func entry(card []byte, key string) string {
 	head, ok := strings.CutPrefix(string(card), "---\n")
 	if !ok {
@@ -230,13 +216,13 @@ func (c *Contents) training(w *page) {
 		if slices.Contains(c.Card.Merged, m.Name) {
 			where = "merged into the base's weights"
 		}
-		rows = append(rows, [2]string{"method", m.Name + ", " + where}, [2]string{m.Name + "'s settings", string(m.Settings)})
+		rows = append(rows, [2]string{"method", m.Name + ", " + where}, [2]string{m.Name + "'s settings", compact(m.Settings)})
 	}
 	if c.Card.Total > 0 {
 		rows = append(rows, [2]string{"parameters trained", fmt.Sprintf("%d of %d (%.2f %%)", c.Card.Trained, c.Card.Total, 100*float64(c.Card.Trained)/float64(c.Card.Total))})
 	}
 	if len(c.Task.Settings) > 0 {
-		rows = append(rows, [2]string{"the task's settings", string(c.Task.Settings)})
+		rows = append(rows, [2]string{"the task's settings", compact(c.Task.Settings)})
 	}
 	for _, d := range c.Card.Data {
 		text := d.Name
@@ -258,6 +244,15 @@ func (c *Contents) training(w *page) {
 	if c.Card.Command != "" {
 		w.line("```sh\n%s\n```\n", c.Card.Command)
 	}
+}
+
+// compact is JSON on one line.
+func compact(raw json.RawMessage) string {
+	var out bytes.Buffer
+	if json.Compact(&out, raw) != nil {
+		return string(raw)
+	}
+	return out.String()
 }
 
 func (c *Contents) evaluation(w *page) {

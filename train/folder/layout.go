@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 )
 
@@ -14,18 +13,17 @@ type Layout string
 
 // The layouts.
 const (
-	// Subfolder has onnx/model.onnx and no other: the one layout that all programs take. hugot takes any file that is the only
-	// one, Optimum and sentence-transformers look into the folder's folders too, transformers.js looks there alone.
-	Subfolder Layout = "onnx"
-	// Flat has model.onnx. transformers.js needs to be told, with {subfolder: ''}.
-	Flat Layout = "flat"
-	// Linked has model.onnx, and onnx/model.onnx as a link to it: for who looks for the one or the other. hugot takes it for two
-	// models and needs to be told, with OnnxFilename.
+	// Linked has model.onnx, and a link onnx to the folder itself, so that onnx/model.onnx is the same file: the one layout that
+	// all programs take. A link to the file would be a second model to hugot.
 	Linked Layout = "linked"
+	// Flat has model.onnx alone. transformers.js, which looks into onnx/, needs to be told with {subfolder: ''}.
+	Flat Layout = "flat"
+	// Subfolder has onnx/model.onnx alone, as repositories of the hub do beside a model of another format. hugot doesn't find it.
+	Subfolder Layout = "onnx"
 )
 
 // Layouts lists them, the default first.
-func Layouts() []Layout { return []Layout{Subfolder, Flat, Linked} }
+func Layouts() []Layout { return []Layout{Linked, Flat, Subfolder} }
 
 const (
 	modelName = "model.onnx"
@@ -50,9 +48,8 @@ func FindModel(dir string) (string, error) {
 	return "", fmt.Errorf("folder: %s holds neither %s nor %s/%s", dir, modelName, onnxDir, modelName)
 }
 
-// checkWhole refuses a model with weights in other files than a program that gets the folder expects, and a link to one with
-// any: what it refers to is looked for beside the link.
-func checkWhole(path string, l Layout) error {
+// checkWhole refuses a model with weights in other files than its own: who gets the folder doesn't have them.
+func checkWhole(path string) error {
 	g, err := onnxfile.Load(path)
 	if err != nil {
 		return fmt.Errorf("folder: %w", err)
@@ -62,36 +59,21 @@ func checkWhole(path string, l Layout) error {
 		return fmt.Errorf("folder: %w", err)
 	}
 	for _, v := range g.Initializers() {
-		file := fileOf(v.Init())
-		switch {
-		case file == "" || file == own:
-		case file != own+".data":
-			return fmt.Errorf("folder: %s: weights of it stay in %s, which others who get the folder don't have; export without --reference", path, file)
-		case l == Linked:
-			return fmt.Errorf("folder: %s: it is so large that its weights are in a file beside it, where a link doesn't find them; layout %s or %s", path, Subfolder, Flat)
+		if r := v.Init().Ref(); r != nil && r.File.Path() != own && r.File.Path() != own+".data" {
+			return fmt.Errorf("folder: %s: weights of it stay in %s, which others who get the folder don't have; export without --reference", path, r.File.Path())
 		}
 	}
 	return nil
 }
 
-func fileOf(t *graph.Tensor) string {
-	if r := t.Ref(); r != nil {
-		return r.File.Path()
+// link makes dir/onnx a link to dir. linked is false where the system has no links, or its user may make none.
+func link(dir string) (linked bool, err error) {
+	path := filepath.Join(dir, onnxDir)
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode()&os.ModeSymlink != 0 {
+			return sameFolder(path, dir), nil
+		}
+		return false, fmt.Errorf("folder: %s is there already, and is no link; remove it, or choose layout %s", path, Flat)
 	}
-	return ""
-}
-
-// link makes onnx/model.onnx a link to ../model.onnx.
-func link(dir string) error {
-	path := ModelPath(dir, Subfolder)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("folder: %w", err)
-	}
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("folder: %w", err)
-	}
-	if err := os.Symlink(filepath.Join("..", modelName), path); err != nil {
-		return fmt.Errorf("folder: %w; this system has no links: layout %s or %s", err, Subfolder, Flat)
-	}
-	return nil
+	return os.Symlink(".", path) == nil, nil
 }

@@ -41,30 +41,37 @@ const (
 )
 
 // Write makes of a folder with a model, at [ModelPath], one that other programs load. Files of the same names are replaced,
-// either all or none; the folder of the base itself is refused, whose own would be lost.
-func Write(dir string, l Layout, c Contents) error {
+// either all or none; the folder of the base itself is refused, whose own would be lost. It returns the layout that the folder
+// has: where the system has no links, [Linked] is [Flat].
+func Write(dir string, l Layout, c Contents) (Layout, error) {
 	if !slices.Contains(Layouts(), l) {
-		return fmt.Errorf("folder: layout %q: unknown; the layouts are %v", l, Layouts())
+		return l, fmt.Errorf("folder: layout %q: unknown; the layouts are %v", l, Layouts())
 	}
 	for _, path := range []string{c.Base, c.Tokenizer} {
 		if path != "" && sameFolder(dir, filepath.Dir(path)) {
-			return fmt.Errorf("folder: %s is where %s lies, whose files would be replaced; write into another folder", dir, path)
+			return l, fmt.Errorf("folder: %s is where %s lies, whose files would be replaced; write into another folder", dir, path)
 		}
 	}
-	if err := checkWhole(ModelPath(dir, l), l); err != nil {
-		return err
+	if err := checkWhole(ModelPath(dir, l)); err != nil {
+		return l, err
+	}
+	if l == Linked {
+		linked, err := link(dir)
+		if err != nil {
+			return l, err
+		}
+		if !linked {
+			l = Flat
+		}
 	}
 	files, err := c.files(dir, l)
 	if err != nil {
-		return err
+		return l, err
 	}
 	if err := replace(dir, files); err != nil {
-		return fmt.Errorf("folder: %w", err)
+		return l, fmt.Errorf("folder: %w", err)
 	}
-	if l == Linked {
-		return link(dir)
-	}
-	return nil
+	return l, nil
 }
 
 func sameFolder(a, b string) bool {
@@ -144,6 +151,9 @@ func (c *Contents) config() ([]byte, error) {
 	problem, err := c.problem()
 	if err != nil {
 		return nil, err
+	}
+	if delete(m, "_name_or_path"); c.Card.Base.Hub != "" {
+		m["_name_or_path"] = c.Card.Base.Hub // the base's own says what that one was made of
 	}
 	labels := c.Task.Labels
 	if problem != "" {
