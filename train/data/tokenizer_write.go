@@ -53,11 +53,14 @@ func (t *Tokenizer) sections() (tokenizerFileJSON, error) {
 	if err != nil {
 		return tokenizerFileJSON{}, err
 	}
-	s := map[string]json.RawMessage{}
-	err = json.Unmarshal(raw, &s)
+	s, model := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	if err = json.Unmarshal(raw, &s); err == nil {
+		err = json.Unmarshal(s["model"], &model)
+	}
+	model["type"] = json.RawMessage(`"WordPiece"`) // which files that were written before 2021 leave out
 	return tokenizerFileJSON{
 		Version: s["version"], AddedTokens: s["added_tokens"], Normalizer: s["normalizer"], PreTokenizer: s["pre_tokenizer"],
-		PostProcessor: s["post_processor"], Decoder: s["decoder"], Model: s["model"],
+		PostProcessor: s["post_processor"], Decoder: s["decoder"], Model: model,
 	}, err
 }
 

@@ -278,7 +278,7 @@ func (c *Contents) evaluation(w *page) {
 func (c *Contents) use(w *page, l Layout) {
 	w.line("## Use\n")
 	w.line("The inputs and outputs have Optimum's names. With transformers and Optimum, where `folder` is the path of this folder:\n")
-	w.line("```python\nfrom optimum.onnxruntime import pipeline\n\npipe = pipeline(%q, model=folder, accelerator=\"ort\")\n```\n", c.Task.Head().Pipeline())
+	w.line("```python\nfrom optimum.onnxruntime import pipeline\n\npipe = pipeline(%q, model=folder)\n```\n", c.Task.Head().Pipeline())
 	option := ""
 	if l == Flat {
 		option = ", subfolder: ''"
