@@ -123,13 +123,6 @@ func (c *Classification) Fit(r *Results) error {
 	return nil
 }
 
-// Temper is the temperature.
-func (c *Classification) Temper() (by float64, after Task) {
-	cold := *c
-	cold.Temperature = 0
-	return c.Temperature, &cold
-}
-
 // ClassDetail is what each class comes to.
 type ClassDetail struct {
 	Classes   []ClassScore `json:"classes"`
@@ -197,6 +190,13 @@ func (c *Classification) Answer(r *Results, _ int, windows []int) Answer {
 	p := softmax(row, c.Temperature)
 	best := argmax(row)
 	return ClassAnswer{r.Labels[best], p[best], row}
+}
+
+// Temper is the temperature.
+func (c *Classification) Temper() (by float64, after Task) {
+	cold := *c
+	cold.Temperature = 0
+	return c.Temperature, &cold
 }
 
 // Same compares the classes.
