@@ -2,7 +2,7 @@ package models
 
 func init() {
 	register(&family{
-		name: "bert", prefix: "bert.",
+		name: "bert", prefix: "bert.", class: "Bert",
 		fits: func(t traits) int {
 			if t.countsTokens || t.positionBias || t.projection || !t.tokenTypes {
 				return 0

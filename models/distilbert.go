@@ -3,7 +3,7 @@ package models
 // DistilBERT: no token types, no pooler; relu(pre_classifier(first token)) before the classifier.
 func init() {
 	register(&family{
-		name: "distilbert", prefix: "distilbert.",
+		name: "distilbert", prefix: "distilbert.", class: "DistilBert",
 		fits: func(t traits) int {
 			if t.tokenTypes || t.countsTokens || t.positionBias || t.distances || t.projection {
 				return 0

@@ -4,7 +4,7 @@ package models
 // projection are BERT to the last node and are told from it by name only.
 func init() {
 	register(&family{
-		name: "electra", prefix: "electra.",
+		name: "electra", prefix: "electra.", class: "Electra",
 		fits: func(t traits) int {
 			switch {
 			case t.countsTokens || t.positionBias || !t.tokenTypes:

@@ -10,6 +10,7 @@ import (
 type family struct {
 	name   string
 	prefix string // of the encoder inside task models
+	class  string // what the names of Hugging Face's model classes begin with
 	// fits rates how well the family explains what was found; 0 rules it out.
 	fits func(traits) int
 	// layer is the path of layer %d. The other module names are below it, the last four are not.

@@ -3,7 +3,7 @@ package models
 // MPNet: RoBERTa's positions, no token types, and a learned bias of relative positions on the scores of all layers.
 func init() {
 	register(&family{
-		name: "mpnet", prefix: "mpnet.",
+		name: "mpnet", prefix: "mpnet.", class: "MPNet",
 		fits: func(t traits) int {
 			if !t.positionBias || !t.countsTokens || t.tokenTypes || t.distances || t.projection {
 				return 0

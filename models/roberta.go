@@ -3,7 +3,7 @@ package models
 // RoBERTa, XLM-RoBERTa and CamemBERT: positions count the tokens that aren't padding, from padding_idx+1.
 func init() {
 	register(&family{
-		name: "roberta", prefix: "roberta.",
+		name: "roberta", prefix: "roberta.", class: "Roberta",
 		fits: func(t traits) int {
 			if t.positionBias || t.projection || !t.countsTokens && !(t.distances && t.names("roberta.")) {
 				return 0

@@ -211,6 +211,13 @@ func (c *Classification) Answer(r *Results, _ int, windows []int) Answer {
 	return ClassAnswer{r.Labels[best], p[best], row}
 }
 
+// Temper is the temperature.
+func (c *Classification) Temper() (by float64, after Task) {
+	cold := *c
+	cold.Temperature = 0
+	return c.Temperature, &cold
+}
+
 // Same compares the classes.
 func (*Classification) Same(a, b []float32, _ int) bool { return argmax(a) == argmax(b) }
 
