@@ -42,8 +42,12 @@ type format struct {
 	extensions []string // with the dot
 	// columns, where set, are the names of a layout that has no header.
 	columns []string
+	// vague: files of other formats have the extensions too.
+	vague bool
 	// parse cuts valid UTF-8 without a byte order mark into rows.
 	parse func(text string) (*table, error)
+	// sniff, where set, reports whether a text that is read with the schema is of the format: for extensions that don't say.
+	sniff func(text string, s *Schema) bool
 }
 
 var formats = map[string]*format{}
@@ -81,6 +85,19 @@ func formatFor(path, name string) (*format, error) {
 		}
 	}
 	return nil, fmt.Errorf("no format is known by the extension %q; name one of %s", ext, strings.Join(Formats(), ", "))
+}
+
+// sniffed returns the format that a text looks to be of where its name doesn't say, else f and err as they are.
+func sniffed(f *format, err error, text string, opt Options) (*format, error) {
+	if opt.Format != "" || f != nil && !f.vague {
+		return f, err
+	}
+	for _, n := range Formats() {
+		if own := formats[n]; own.sniff != nil && own.sniff(text, opt.Schema) {
+			return own, nil
+		}
+	}
+	return f, err
 }
 
 // lines calls yield with each line of text and its number, without its end (\n or \r\n).

@@ -3,7 +3,7 @@ package data
 import "strings"
 
 func init() {
-	register(&format{name: "text", extensions: []string{".txt"}, columns: []string{"text"}, parse: parseText})
+	register(&format{name: "text", extensions: []string{".txt"}, vague: true, columns: []string{"text"}, parse: parseText})
 	register(&format{name: "trec", extensions: []string{".label"}, columns: []string{"label", "text"}, parse: parseTREC})
 }
 

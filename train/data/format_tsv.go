@@ -3,7 +3,7 @@ package data
 import "strings"
 
 func init() {
-	register(&format{name: "tsv", extensions: []string{".tsv"}, parse: parseTSV})
+	register(&format{name: "tsv", extensions: []string{".tsv"}, vague: true, parse: parseTSV})
 }
 
 // parseTSV reads tab-separated values as GLUE writes them: nothing is quoted, so a

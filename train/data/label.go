@@ -64,11 +64,13 @@ func ResolveLabels(set *Set, names []string) (*Labels, error) {
 	}
 	least := math.MaxInt
 	for _, ex := range set.Examples {
-		if _, named := l.index[ex.Label]; named {
-			continue
-		}
-		if n, err := strconv.Atoi(ex.Label); err == nil {
-			least = min(least, n)
+		for _, label := range ex.labels() {
+			if _, named := l.index[label]; named {
+				continue
+			}
+			if n, err := strconv.Atoi(label); err == nil {
+				least = min(least, n)
+			}
 		}
 	}
 	if least == math.MaxInt || least <= 0 {
@@ -115,10 +117,7 @@ func InferLabels(set *Set) (*Labels, error) {
 func distinct(set *Set) ([]string, error) {
 	seen := map[string]bool{}
 	for _, ex := range set.Examples {
-		if ex.Labels == nil {
-			seen[ex.Label] = true
-		}
-		for _, l := range ex.Labels {
+		for _, l := range ex.labels() {
 			seen[l] = true
 		}
 	}
@@ -143,6 +142,14 @@ func distinct(set *Set) ([]string, error) {
 			set.Path, set.LabelColumn, len(names))
 	}
 	return names, nil
+}
+
+// labels are the example's labels where the task's label is a list, else its one.
+func (ex *Example) labels() []string {
+	if ex.Labels != nil {
+		return ex.Labels
+	}
+	return []string{ex.Label}
 }
 
 // InferListed makes classes of the labels in the lists of set's examples; one class is enough.

@@ -65,9 +65,9 @@ func (s *Set) Columns() string {
 // Read reads a file of examples. Its errors name the file, the row where there is one,
 // and what to try; a file without any example is an error too.
 func Read(path string, opt Options) (*Set, error) {
-	f, err := formatFor(path, opt.Format)
-	if err != nil {
-		return nil, fmt.Errorf("data: %s: %w", path, err)
+	f, unknown := formatFor(path, opt.Format)
+	if unknown != nil && (opt.Format != "" || !opt.Schema.words()) {
+		return nil, locate(path, unknown)
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -75,6 +75,9 @@ func Read(path string, opt Options) (*Set, error) {
 	}
 	text, err := decodeText(raw, opt.Latin1)
 	if err != nil {
+		return nil, locate(path, err)
+	}
+	if f, err = sniffed(f, unknown, text, opt); err != nil {
 		return nil, locate(path, err)
 	}
 	set, err := readTable(f, text, opt)

@@ -104,8 +104,8 @@ func TestReadRefuses(t *testing.T) {
 		{"JSON null", "x.jsonl", "null\n", Options{}, "x.jsonl:1: not a JSON object"},
 		{"JSON lacks a key", "x.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n", Options{}, `x.jsonl:2: no value for "label"`},
 		{"JSON null label", "x.jsonl", "{\"text\": \"a\", \"label\": null}\n", Options{}, `x.jsonl:1: no value for "label"`},
-		{"unknown format", "x.tsv", "a", Options{Format: "parquet"}, `unknown format "parquet"; known: csv, jsonl, text, trec, tsv`},
-		{"unknown extension", "x.xls", "a", Options{}, `extension ".xls"; name one of csv, jsonl`},
+		{"unknown format", "x.tsv", "a", Options{Format: "parquet"}, `unknown format "parquet"; known: ` + strings.Join(Formats(), ", ")},
+		{"unknown extension", "x.xls", "a", Options{}, `extension ".xls"; name one of ` + strings.Join(Formats(), ", ")},
 		{"trec without a space", "x.label", "NUM\n", Options{}, "x.label:1: no space"},
 	} {
 		_, err := Read(write(t, t.TempDir(), c.file, c.content), c.opt)
