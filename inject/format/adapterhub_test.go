@@ -114,7 +114,7 @@ func TestAdapterHubRefusals(t *testing.T) {
 		{"seq_bn", hubConfigFile, "architecture", `"reft"`, "reft"},
 		{"seq_bn", hubConfigFile, "non_linearity", `"mish"`, "mish"},
 		{"seq_bn", hubConfigFile, "reduction_factor", "0", "factor"},
-		{"seq_bn", hubHeadConfigFile, "head_type", `"tagging"`, "tagging"},
+		{"seq_bn", hubHeadConfigFile, "head_type", `"dependency_parsing"`, "dependency_parsing"},
 		{"seq_bn", hubHeadConfigFile, "layers", "3", "layers is 3"},
 		{"seq_bn", hubHeadConfigFile, "activation_function", `"gelu"`, "activation_function"},
 		{"seq_bn", hubHeadConfigFile, "num_labels", "5", "needs [5 16]"},
