@@ -33,11 +33,13 @@ def peft_model(folder, base):
 
 
 def hub_model(folder, base):
-    name = base.removesuffix("_token")
-    model = families.AutoAdapterModel.from_pretrained(families.CHECKPOINTS / name, attn_implementation="eager")
-    if name != base:  # the encoder of the checkpoint with a head
-        state = families.load_file(families.CHECKPOINTS / base / "model.safetensors")
-        model.load_state_dict({k: v for k, v in state.items() if k.startswith(name + ".")}, strict=False)
+    config = transformers.AutoConfig.from_pretrained(families.CHECKPOINTS / base, attn_implementation="eager")
+    model = families.AutoAdapterModel.from_config(config)
+    state = families.load_file(families.CHECKPOINTS / base / "model.safetensors")
+    encoder = config.model_type + "."
+    state = {encoder + k.removeprefix(encoder): v for k, v in state.items() if not k.startswith("classifier.")}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all(".pooler." in k or "prompt_tuning" in k for k in missing), (missing, unexpected)
     model.active_head = model.load_adapter(str(folder), set_active=True, use_safetensors=True)
     return model
 
