@@ -170,3 +170,27 @@ func TestWordWindows(t *testing.T) {
 		t.Errorf("no room: %v", err)
 	}
 }
+
+func FuzzReadCoNLL(f *testing.F) {
+	for _, s := range []string{"Anna B-PER\nlives O\n\nHe O\n", "-DOCSTART- O\n\n# id 1\na O\n", "en:a\tO\n\n\t\n", ud("1-2", "a b", "X") + ud("1", "a", "X"), "tokens\ttags\na b\tO O\n", "#\n# O\n", "a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, content string) {
+		text, err := decodeText([]byte(content), false)
+		if err != nil {
+			return
+		}
+		looksLikeCoNLL(text, tagging)
+		set, err := readTable(formats["conll"], text, Options{Schema: tagging})
+		if err != nil {
+			return
+		}
+		at := 0
+		for _, ex := range set.Examples {
+			if ex.Row <= at || len(ex.Words) == 0 || len(ex.Words) != len(ex.Labels) {
+				t.Fatalf("row %d after %d, %d words and %d tags", ex.Row, at, len(ex.Words), len(ex.Labels))
+			}
+			at = ex.Row
+		}
+	})
+}
