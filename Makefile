@@ -21,7 +21,7 @@ test: runtime
 
 # What needs no libonnxruntime: seconds. The few tests that do say that they skip.
 test-fast:
-	PEFTGRAPH_ORT_LIB=/nonexistent $(GO) test ./graph/... ./inject/... ./models/... ./train/...
+	PEFTGRAPH_ORT_LIB=/nonexistent $(GO) test . ./graph/... ./inject/... ./models/... ./train/...
 
 # Formatting, vet, staticcheck, and generated files up to date.
 check: generate

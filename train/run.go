@@ -75,7 +75,10 @@ func NewRun(dir string) (*Run, error) {
 	return &Run{Dir: dir, Version: RunVersion}, nil
 }
 
-// Create makes the run's folder, with a copy of the tokenizer's file so that the folder is enough to predict.
+// besideTokenizer are files that say how a tokenizer's file is meant: which letters it tells apart, for one.
+var besideTokenizer = []string{"tokenizer_config.json", "special_tokens_map.json"}
+
+// Create makes the run's folder, with a copy of the tokenizer's files so that the folder is enough to predict.
 func (r *Run) Create(tokenizer string) error {
 	text, err := os.ReadFile(tokenizer)
 	if err != nil {
@@ -88,6 +91,19 @@ func (r *Run) Create(tokenizer string) error {
 	r.digest(tokenizerRole, sha256.Sum256(text))
 	if err := atomicfile.WriteBytes(r.TokenizerPath(), text); err != nil {
 		return err
+	}
+	for _, name := range besideTokenizer {
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(tokenizer), name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		r.digest(name, sha256.Sum256(text))
+		if err := atomicfile.WriteBytes(filepath.Join(r.Dir, name), text); err != nil {
+			return err
+		}
 	}
 	return r.Write()
 }
@@ -132,8 +148,14 @@ func (r *Run) CheckData() error {
 	return cmp.Or(r.check(trainRole, r.TrainFile), r.check(evalRole, r.EvalFile))
 }
 
-// CheckTokenizer does the same for the tokenizer's file in the folder.
-func (r *Run) CheckTokenizer() error { return r.check(tokenizerRole, r.TokenizerPath()) }
+// CheckTokenizer does the same for the tokenizer's files in the folder.
+func (r *Run) CheckTokenizer() error {
+	err := r.check(tokenizerRole, r.TokenizerPath())
+	for _, name := range besideTokenizer {
+		err = cmp.Or(err, r.check(name, filepath.Join(r.Dir, name)))
+	}
+	return err
+}
 
 func (r *Run) check(role, path string) error {
 	want, known := r.Digests[role]

@@ -1,18 +1,16 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
 )
@@ -86,75 +84,17 @@ func adaptersShowCommand() *cli.Command {
 		Usage:     "say what an adapter holds: methods, settings, head, labels, tensors, base",
 		ArgsUsage: "ADAPTER",
 		Flags:     append([]cli.Flag{&cli.BoolFlag{Name: "tensors", Usage: "list the tensors"}}, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			path, err := onePath(c, "adapter")
+		Action: withPath("adapter", func(c *cli.Context, o *console, path string) error {
+			s, err := peftgraph.InspectAdapter(path)
 			if err != nil {
 				return err
 			}
-			s, err := shown(path)
-			if err != nil {
-				return err
-			}
-			return newConsole(c).result(s, func(w io.Writer) { s.print(w, c.Bool("tensors")) })
-		},
+			return o.result(s, func(w io.Writer) { printAdapter(w, s, c.Bool("tensors")) })
+		}),
 	}
 }
 
-// shownAdapter is the JSON form of what show prints.
-type shownAdapter struct {
-	Path       string             `json:"path"`
-	Format     string             `json:"format"`
-	Methods    []inject.Applied   `json:"methods"`
-	Task       inject.Task        `json:"task"`
-	Head       inject.HeadKind    `json:"head,omitempty"`
-	Base       string             `json:"base,omitempty"`
-	Unknown    []string           `json:"unknown,omitempty"` // settings that this version reads over
-	Placed     bool               `json:"placed"`            // whether it says where in a model its tensors go
-	Parameters int64              `json:"parameters"`
-	Bytes      int64              `json:"bytes"`
-	Tensors    map[string][]int64 `json:"tensors"`
-}
-
-func shown(path string) (*shownAdapter, error) {
-	if filepath.Ext(path) == ".onnx" {
-		p, err := adapterOf(path)
-		if err != nil {
-			return nil, err
-		}
-		s := &shownAdapter{Path: path, Format: "injected model", Methods: p.plan.Methods, Task: p.plan.Task, Head: p.plan.Head.Kind, Base: p.plan.Base, Placed: true}
-		s.count(p.values)
-		return s, nil
-	}
-	a, err := format.Load(path)
-	if err != nil {
-		return nil, err
-	}
-	s := &shownAdapter{Path: path, Format: a.Format, Methods: []inject.Applied{}, Task: a.Task, Head: a.Head, Base: a.Base, Unknown: a.Unknown, Placed: a.Plan != nil}
-	for _, m := range a.Methods {
-		name, err := inject.NameOf(m)
-		if err != nil {
-			return nil, err
-		}
-		settings, err := json.Marshal(m)
-		if err != nil {
-			return nil, err
-		}
-		s.Methods = append(s.Methods, inject.Applied{Name: name, Settings: settings})
-	}
-	s.count(a.Tensors)
-	return s, nil
-}
-
-func (s *shownAdapter) count(tensors map[string]*graph.Tensor) {
-	s.Tensors = map[string][]int64{}
-	for name, t := range tensors {
-		s.Tensors[name] = t.Dims
-		s.Parameters += t.Len()
-		s.Bytes += t.Len() * t.DType.Size()
-	}
-}
-
-func (s *shownAdapter) print(w io.Writer, tensors bool) {
+func printAdapter(w io.Writer, s *peftgraph.AdapterInfo, tensors bool) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	defer t.Flush()
 	fmt.Fprintf(t, "adapter\t%s\nformat\t%s\n", s.Path, s.Format)

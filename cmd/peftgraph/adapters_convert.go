@@ -1,17 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/combine"
 	"github.com/peftgraph/peftgraph/inject/format"
@@ -27,29 +25,17 @@ func writeFlags(what string) []cli.Flag {
 }
 
 // writeAdapter writes an adapter into --output, where nothing may be yet.
-func writeAdapter(c *cli.Context, plan *inject.Plan, values map[string]*graph.Tensor) error {
-	f, err := format.New(c.String("to"))
-	if err != nil {
-		return err
-	}
-	out := c.String("output")
+func writeAdapter(c *cli.Context, o *console, a *peftgraph.Adapter) error {
+	out, to := c.String("output"), c.String("to")
 	if out == "" {
 		return usagef("adapters %s: -o is needed", c.Command.Name)
 	}
-	if f.Ext != "" && !strings.HasSuffix(out, f.Ext) {
-		return usagef("-o %s: the name of a file of %s ends in %s", out, f.Name, f.Ext)
-	}
-	_, missing := os.Stat(out)
-	if missing == nil {
-		return hintedError{fmt.Errorf("%s is there already", out), "give the output another name"}
-	}
-	if err := format.Save(f, out, plan, values); err != nil {
-		_ = os.RemoveAll(out) // nothing was there before
+	if err := a.Save(out, to); err != nil {
 		return err
 	}
-	if f.Name == format.HFPEFT && !format.PEFTReadsHead(plan) {
-		newConsole(c).note("to PEFT this is an adapter of the bare encoder: Hugging Face's %s has no classifier on %s; apply classifier.weight and classifier.bias of the file yourself",
-			plan.Encoder.Family, plan.Head.Kind)
+	if to == format.HFPEFT && !format.PEFTReadsHead(a.Plan) {
+		o.note("to PEFT this is an adapter of the bare encoder: Hugging Face's %s has no classifier on %s; apply classifier.weight and classifier.bias of the file yourself",
+			a.Plan.Encoder.Family, a.Plan.Head.Kind)
 	}
 	return nil
 }
@@ -60,66 +46,37 @@ func adaptersConvertCommand() *cli.Command {
 		Usage:     "write an adapter, or the one in an injected model, in another format",
 		ArgsUsage: "ADAPTER",
 		Flags:     append(append(writeFlags("the folder or file to write"), layoutFlag()), outputFlags()...),
-		Action: func(c *cli.Context) error {
-			path, err := onePath(c, "adapter")
-			if err != nil {
-				return err
-			}
-			p, err := placeAdapter(path, placementFrom(c))
-			if err != nil {
-				return err
-			}
-			if layout := c.String("layout"); layout != "" {
-				if p.plan, err = relayout(p.plan, layout); err != nil {
-					return err
-				}
-				newConsole(c).note("virtual tokens trained in one place stand in another now: the outputs are not what they were; train on from here")
-			}
-			if err := writeAdapter(c, p.plan, p.values); err != nil {
-				return err
-			}
-			v := struct {
-				Output     string `json:"output"`
-				Format     string `json:"format"`
-				Parameters int    `json:"parameters"`
-			}{c.String("output"), c.String("to"), p.plan.Parameters()}
-			return newConsole(c).result(v, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %s, %s\n", v.Output, v.Format, planText(p.plan))
-			})
-		},
+		Action:    withPath("adapter", convertAdapter),
 	}
+}
+
+func convertAdapter(c *cli.Context, o *console, path string) error {
+	a, err := peftgraph.OpenAdapter(path, placementFrom(c, o))
+	if err != nil {
+		return err
+	}
+	if layout := c.String("layout"); layout != "" {
+		if err := a.Relayout(layout); err != nil {
+			return err
+		}
+		o.note("virtual tokens trained in one place stand in another now: the outputs are not what they were; train on from here")
+	}
+	if err := writeAdapter(c, o, a); err != nil {
+		return err
+	}
+	v := struct {
+		Output     string `json:"output"`
+		Format     string `json:"format"`
+		Parameters int    `json:"parameters"`
+	}{c.String("output"), c.String("to"), a.Plan.Parameters()}
+	return o.result(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s, %s\n", v.Output, v.Format, planText(a.Plan))
+	})
 }
 
 func layoutFlag() cli.Flag {
 	return &cli.StringFlag{Name: "layout", Usage: "write virtual tokens for the other library's placement, peft or adapterhub, which changes what the model computes",
 		Action: oneOf("layout", inject.LayoutPEFT, inject.LayoutAdapterHub)}
-}
-
-// relayout returns the plan with its virtual tokens in another library's place.
-func relayout(p *inject.Plan, layout string) (*inject.Plan, error) {
-	moved := *p
-	moved.Methods = nil
-	found := false
-	for _, a := range p.Methods {
-		m, err := p.Method(a.Name)
-		if err != nil {
-			return nil, err
-		}
-		if ok, err := inject.Set(m, "layout", layout); err != nil {
-			return nil, err
-		} else if ok {
-			found = true
-		}
-		settings, err := json.Marshal(m)
-		if err != nil {
-			return nil, err
-		}
-		moved.Methods = append(moved.Methods, inject.Applied{Name: a.Name, Settings: settings})
-	}
-	if !found {
-		return nil, usagef("--layout: the adapter has no virtual tokens")
-	}
-	return &moved, nil
 }
 
 func adaptersCombineCommand() *cli.Command {
@@ -138,7 +95,7 @@ func adaptersCombineCommand() *cli.Command {
 		Usage:     "make one LoRA adapter of several on the same base, and say how far it is from their weighted sum",
 		ArgsUsage: "ADAPTER ADAPTER...",
 		Flags:     append(flags, outputFlags()...),
-		Action:    func(c *cli.Context) error { return combineAdapters(c, newConsole(c)) },
+		Action:    action(combineAdapters),
 	}
 }
 
@@ -151,19 +108,20 @@ func combineMethods() string {
 }
 
 func combineAdapters(c *cli.Context, o *console) error {
-	inputs, err := combineInputs(c, 2)
+	adapters, err := openAdapters(c, o, 2)
 	if err != nil {
 		return err
 	}
-	if err := weigh(c, inputs); err != nil {
+	weights, err := weightsFrom(c)
+	if err != nil {
 		return err
 	}
-	r, err := combine.LoRA(inputs, combine.Options{Method: c.String("method"), Rank: c.Int("rank"), Density: c.Float64("density"),
+	r, err := peftgraph.CombineAdapters(adapters, weights, combine.Options{Method: c.String("method"), Rank: c.Int("rank"), Density: c.Float64("density"),
 		Signs: c.String("signs"), Seed: c.Uint64("seed"), Head: c.String("keep-head"), Force: c.Bool("force")})
 	if err != nil {
 		return err
 	}
-	if err := writeAdapter(c, r.Plan, r.Values); err != nil {
+	if err := writeAdapter(c, o, &peftgraph.Adapter{Plan: r.Plan, Values: r.Values}); err != nil {
 		return err
 	}
 	v := struct {
@@ -192,41 +150,36 @@ func share(part, whole float64) string {
 	return fmt.Sprintf("%.2g %%", 100*part/whole)
 }
 
-// combineInputs loads the adapters that the arguments name, at least so many.
-func combineInputs(c *cli.Context, least int) ([]combine.Input, error) {
+// openAdapters loads the adapters that the arguments name, at least so many.
+func openAdapters(c *cli.Context, o *console, least int) ([]*peftgraph.Adapter, error) {
 	if c.NArg() < least {
 		return nil, usagef("adapters %s: want at least %d adapters, got %d", c.Command.Name, least, c.NArg())
 	}
-	var inputs []combine.Input
+	var adapters []*peftgraph.Adapter
 	for _, path := range c.Args().Slice() {
-		p, err := placeAdapter(path, placementFrom(c))
+		a, err := peftgraph.OpenAdapter(path, placementFrom(c, o))
 		if err != nil {
 			return nil, err
 		}
-		inputs = append(inputs, combine.Input{Name: path, Plan: p.plan, Values: p.values})
+		adapters = append(adapters, a)
 	}
-	return inputs, nil
+	return adapters, nil
 }
 
-func weigh(c *cli.Context, inputs []combine.Input) error {
-	for i := range inputs {
-		inputs[i].Weight = 1 / float64(len(inputs))
-	}
+// weightsFrom reads --weights, nil without it.
+func weightsFrom(c *cli.Context) ([]float64, error) {
 	if c.String("weights") == "" {
-		return nil
+		return nil, nil
 	}
-	parts := strings.Split(c.String("weights"), ",")
-	if len(parts) != len(inputs) {
-		return usagef("--weights: %d numbers for %d adapters", len(parts), len(inputs))
-	}
-	for i, p := range parts {
+	var weights []float64
+	for _, p := range strings.Split(c.String("weights"), ",") {
 		x, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
 		if err != nil || x-x != 0 {
-			return usagef("--weights: %q is no number", p)
+			return nil, usagef("--weights: %q is no number", p)
 		}
-		inputs[i].Weight = x
+		weights = append(weights, x)
 	}
-	return nil
+	return weights, nil
 }
 
 func adaptersDiffCommand() *cli.Command {
@@ -235,19 +188,19 @@ func adaptersDiffCommand() *cli.Command {
 		Usage:     "compare two adapters: norms of the updates and of the heads, and of their differences",
 		ArgsUsage: "ADAPTER ADAPTER",
 		Flags:     append(placementFlags(), outputFlags()...),
-		Action: func(c *cli.Context) error {
+		Action: action(func(c *cli.Context, o *console) error {
 			if c.NArg() != 2 {
 				return usagef("adapters diff: want two adapters, got %d", c.NArg())
 			}
-			inputs, err := combineInputs(c, 2)
+			adapters, err := openAdapters(c, o, 2)
 			if err != nil {
 				return err
 			}
-			rows, err := combine.Diff(inputs[0], inputs[1], c.Bool("force"))
+			rows, err := peftgraph.DiffAdapters(adapters[0], adapters[1], c.Bool("force"))
 			if err != nil {
 				return err
 			}
-			return newConsole(c).result(rows, func(w io.Writer) {
+			return o.result(rows, func(w io.Writer) {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 				defer t.Flush()
 				fmt.Fprintln(t, "place\tnorm of the first\tof the second\tof the difference")
@@ -255,6 +208,6 @@ func adaptersDiffCommand() *cli.Command {
 					fmt.Fprintf(t, "%s\t%.4g\t%.4g\t%.4g\n", d.Place, d.A, d.B, d.Distance)
 				}
 			})
-		},
+		}),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -18,12 +19,22 @@ type console struct {
 	json     bool
 	quiet    bool
 	terminal bool
+	bar      *bar // what is shown now, or nil
 }
 
 func newConsole(c *cli.Context) *console {
 	f, isFile := c.App.ErrWriter.(*os.File)
 	return &console{out: c.App.Writer, err: c.App.ErrWriter, json: c.Bool("json"), quiet: c.Bool("quiet"),
 		terminal: isFile && term.IsTerminal(int(f.Fd()))}
+}
+
+// action is that of a command that works with the console.
+func action(run func(*cli.Context, *console) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		o := newConsole(c)
+		defer o.end()
+		return run(c, o)
+	}
 }
 
 // outputFlags are the flags of every command with a result.
@@ -34,15 +45,40 @@ func outputFlags() []cli.Flag {
 	}
 }
 
-// note tells the user something in passing.
+// note tells the user something in passing, above the bar if one is shown.
 func (o *console) note(format string, args ...any) {
-	if !o.quiet {
-		fmt.Fprintf(o.err, format+"\n", args...)
+	if o.quiet {
+		return
+	}
+	if o.bar != nil {
+		o.bar.clear()
+	}
+	fmt.Fprintf(o.err, format+"\n", args...)
+}
+
+// remark passes on what the library has to say, with its settings called by their flags.
+func (o *console) remark(line string) { o.note("%s", asFlags(line)) }
+
+// progress shows how far a step is; another step takes its place.
+func (o *console) progress(step string, done, total int64, detail string) {
+	if o.bar == nil || o.bar.what != step {
+		o.end()
+		o.bar = o.newBar(step, strings.HasPrefix(step, "downloading"))
+	}
+	o.bar.at(done, total, detail)
+}
+
+// end takes the bar off the terminal, if one is shown.
+func (o *console) end() {
+	if o.bar != nil {
+		o.bar.end()
+		o.bar = nil
 	}
 }
 
 // result prints a value as JSON, or calls text.
 func (o *console) result(v any, text func(w io.Writer)) error {
+	o.end()
 	if !o.json {
 		text(o.out)
 		return nil
@@ -71,7 +107,7 @@ const (
 	plainEvery = 10 * time.Second
 )
 
-func (o *console) bar(what string, isBytes bool) *bar {
+func (o *console) newBar(what string, isBytes bool) *bar {
 	b := &bar{o: o, what: what, isBytes: isBytes}
 	if !o.terminal {
 		b.last = time.Now() // a line only for what takes long
@@ -126,12 +162,11 @@ func (b *bar) left(done, total int64) string {
 	return fmt.Sprintf(", %s left", rest.Round(time.Second))
 }
 
-// line prints a line that stays, above the bar.
-func (b *bar) line(format string, args ...any) {
+// clear makes room for a line that stays; the bar is drawn again below it.
+func (b *bar) clear() {
 	if b.bar != nil {
 		_ = b.bar.Clear()
 	}
-	b.o.note(format, args...)
 }
 
 // end takes the bar off the terminal.

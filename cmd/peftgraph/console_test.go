@@ -20,12 +20,13 @@ func TestBar(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		o := &console{err: &out, terminal: c.terminal, quiet: c.quiet}
-		b := o.bar("training", false)
+		b := o.newBar("training", false)
+		o.bar = b
 		b.at(20, 100, ", loss 0.7") // a run that was resumed
 		b.start = time.Now().Add(-40 * time.Second)
 		b.last = time.Now().Add(-plainEvery)
 		b.at(60, 100, ", loss 0.5")
-		b.line("epoch 1")
+		o.note("epoch 1")
 		b.end()
 		got := out.String()
 		if !strings.Contains(got, c.want) || strings.Contains(got, c.never) {
@@ -38,7 +39,7 @@ func TestBar(t *testing.T) {
 }
 
 func TestLeft(t *testing.T) {
-	b := (&console{}).bar("x", false)
+	b := (&console{}).newBar("x", false)
 	b.start = time.Now().Add(-30 * time.Second)
 	for _, c := range []struct {
 		done, total int64

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/train"
 )
 
@@ -36,24 +37,11 @@ func wrongUsage(c *cli.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	return hintedError{usageError{err.Error()}, "peftgraph " + c.Command.FullName() + " --help"}
+	return hinted(usageError{err.Error()}, "peftgraph "+c.Command.FullName()+" --help")
 }
 
-// A differsError says that a comparison went past its threshold.
-type differsError struct{ text string }
-
-func (e differsError) Error() string { return e.text }
-
-// A hintedError is an error with what to try.
-type hintedError struct {
-	error
-	hint string
-}
-
-func (e hintedError) Unwrap() error { return e.error }
-
-// Hint says what to try.
-func (e hintedError) Hint() string { return e.hint }
+// hinted gives an error something to try.
+func hinted(err error, try string) error { return &peftgraph.HintedError{Err: err, Try: try} }
 
 // exitStatus prints an error with what to try, and returns the status that goes with it.
 func exitStatus(err error, stderr io.Writer) int {
@@ -66,11 +54,12 @@ func exitStatus(err error, stderr io.Writer) int {
 	}
 	var (
 		usage       usageError
-		differs     differsError
+		setting     *peftgraph.SettingError
+		differs     *peftgraph.DiffersError
 		interrupted *train.InterruptedError
 	)
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &setting):
 		return exitUsage
 	case errors.As(err, &differs):
 		return exitDiffers
@@ -81,22 +70,34 @@ func exitStatus(err error, stderr io.Writer) int {
 }
 
 // packages matches the names of packages that errors carry, which tell a programmer where they come from and a user nothing.
-var packages = regexp.MustCompile(`(^|: )(?:(?:atomicfile|autodiff|combine|crosscheck|data|format|fetch|gradcheck|graph|inject|mapfile|metric|models|multitask|onnxfile|optim|pull|refeval|rewrite|runtime|safetensors|shape|task|torchfile|train): )+`)
+var packages = regexp.MustCompile(`(^|: )(?:(?:atomicfile|autodiff|combine|crosscheck|data|format|fetch|gradcheck|graph|inject|mapfile|metric|models|multitask|onnxfile|optim|pull|refeval|rewrite|runtime|safetensors|setting|shape|task|torchfile|train): )+`)
 
 // message is an error's text as a user reads it, on one line.
 func message(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return strings.ReplaceAll(packages.ReplaceAllString(err.Error(), "$1"), "\n", "; ")
+	return strings.ReplaceAll(asFlags(packages.ReplaceAllString(err.Error(), "$1")), "\n", "; ")
+}
+
+var (
+	settings = regexp.MustCompile(`\bsetting ([A-Z]\w*)`)
+	words    = regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`)
+)
+
+// asFlags calls the library's settings by their flags: "setting MaxLength" is "--max-length".
+func asFlags(text string) string {
+	return settings.ReplaceAllStringFunc(text, func(found string) string {
+		name := strings.TrimPrefix(found, "setting ")
+		return "--" + strings.ToLower(words.ReplaceAllString(name, "$1$3-$2$4"))
+	})
 }
 
 // hint returns what an error says to try, or what usually helps.
 func hint(err error) string {
-	var hinted interface{ Hint() string }
-	switch {
-	case errors.As(err, &hinted):
-		return hinted.Hint()
+	switch try := peftgraph.Hint(err); {
+	case try != "":
+		return asFlags(try)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EFBIG):
 		return "free some space, or write to another disk; nothing half-written was left"
 	case errors.Is(err, fs.ErrPermission):

@@ -8,6 +8,20 @@ import (
 	"testing"
 )
 
+// The library's settings are flags to a user, and nothing else is.
+func TestSettingsAreFlags(t *testing.T) {
+	for text, want := range map[string]string{
+		"name it with setting Tokenizer":    "name it with --tokenizer",
+		"setting MaxLength: 0":              "--max-length: 0",
+		"setting ONNXAdapter, setting Data": "--onnx-adapter, --data",
+		"another setting of it":             "another setting of it",
+	} {
+		if got := asFlags(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
 // No error tells a user which package it comes from.
 func TestPackageNamesAreTakenOff(t *testing.T) {
 	seen := 0

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph"
 )
 
 func exportCommand() *cli.Command {
@@ -19,10 +22,10 @@ func exportCommand() *cli.Command {
 		&cli.StringFlag{Name: "onnx-adapter", Usage: "with --adapter-inputs: also write the adapter to this .onnx_adapter file, for onnxruntime's LoraAdapter"},
 		&cli.BoolFlag{Name: "reference", Usage: "leave the base's weights in the base's file, which must lie in the output's folder or below it"},
 		&cli.BoolFlag{Name: "keep-outputs", Usage: "keep the base's own outputs beside the logits"},
-		&cli.Float64Flag{Name: "threshold", Value: defaultThreshold, Usage: "largest difference from the trained model that passes"},
+		thresholdFlag("largest difference from the trained model that passes"),
 		&cli.StringFlag{Name: "data", Usage: "text to prove the export on (default: the run's own)", Category: dataCategory},
-		&cli.IntFlag{Name: "examples", Value: 256, Usage: "how many texts to prove the export on; 0 is all", Category: dataCategory},
-		&cli.IntFlag{Name: "eval-batch-size", Value: train.DefaultSettings().EvalBatch, Usage: "texts per batch"},
+		&cli.IntFlag{Name: "examples", Value: peftgraph.DefaultExamples, Usage: "how many texts to prove the export on; 0 is all", Category: dataCategory},
+		evalBatchFlag(),
 		adapterFlag(),
 		modelFlag(),
 	}
@@ -38,40 +41,57 @@ func exportCommand() *cli.Command {
 }
 
 func runExport(c *cli.Context, o *console, dir string) error {
-	targets, err := exportTargets(c)
+	opt, err := exportOptions(c, o)
 	if err != nil {
 		return err
 	}
-	l, err := openTrained(c, o, dir)
+	run, err := peftgraph.OpenRunOn(dir, c.String("model"))
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	d, err := l.proofData(c, o)
-	if err != nil {
-		return err
-	}
-	x := &export{loadedRun: l, targets: targets}
-	defer x.discard()
-	if err := x.stage(c); err != nil {
-		return err
-	}
-	res, err := x.prove(c, o, d)
-	if err != nil {
-		return err
-	}
-	if err := x.commit(); err != nil {
-		return err
-	}
-	if !c.Bool("all") {
-		return o.result(res.Forms[0], res.Forms[0].print)
-	}
-	return o.result(res, res.print)
+	return export(c.Context, o, run, opt)
 }
 
-// exportTargets says what is to be written where, and refuses flags that don't go together.
-func exportTargets(c *cli.Context) ([]*target, error) {
+// export writes a run's model and prints what came of it.
+func export(ctx context.Context, o *console, run *peftgraph.Run, opt peftgraph.ExportOptions) error {
+	res, err := run.Export(ctx, opt)
+	if err != nil {
+		return err
+	}
+	if opt.All {
+		return o.result(res, func(w io.Writer) { printForms(w, res) })
+	}
+	return o.result(res.Forms[0], func(w io.Writer) { printForm(w, res.Forms[0]) })
+}
+
+// exportJoint is export with --adapter: one model for several tasks.
+func exportJoint(c *cli.Context, o *console) error {
+	for _, name := range []string{"merge", "adapter-inputs", "all", "onnx-adapter", "keep-outputs"} {
+		if c.IsSet(name) {
+			return hinted(usagef("export: --%s is for one run, and --adapter joins several whose adapters stay beside one base", name), "leave --"+name+" away")
+		}
+	}
+	opt, err := exportOptions(c, o)
+	if err != nil {
+		return err
+	}
+	j, err := joined(c)
+	if err != nil {
+		return err
+	}
+	opt.Form = ""
+	res, err := j.Export(c.Context, opt)
+	if err != nil {
+		return err
+	}
+	return o.result(res, func(w io.Writer) { printJoint(w, res) })
+}
+
+// exportOptions says what is to be written where, and refuses flags that don't go together.
+func exportOptions(c *cli.Context, o *console) (peftgraph.ExportOptions, error) {
 	out, all, adapter := c.String("output"), c.Bool("all"), c.String("onnx-adapter")
+	opt := peftgraph.ExportOptions{Engine: engineFrom(c, o), Path: out, Form: chosenForm(c), All: all, ONNXAdapter: adapter, Reference: c.Bool("reference"),
+		KeepOutputs: c.Bool("keep-outputs"), Data: c.String("data"), DataOptions: dataOptions(c), Examples: cmp.Or(c.Int("examples"), -1), Threshold: threshold(c), BatchSize: c.Int("eval-batch-size")}
 	example := "-o deploy/model.onnx"
 	if all {
 		example = "-o deploy/"
@@ -93,17 +113,29 @@ func exportTargets(c *cli.Context) ([]*target, error) {
 		{!all && filepath.Ext(out) != ".onnx", "-o " + out + ": the name of a model ends in .onnx", example},
 	} {
 		if wrong.is {
-			return nil, hintedError{usagef("export: %s", wrong.why), wrong.hint}
+			return opt, hinted(usagef("export: %s", wrong.why), wrong.hint)
 		}
 	}
-	if !all {
-		return []*target{newTarget(c, chosenForm(c), out)}, nil
+	return opt, nil
+}
+
+// chosenForm is the one that the flags ask for without --all.
+func chosenForm(c *cli.Context) peftgraph.Form {
+	switch {
+	case c.Bool("merge"):
+		return peftgraph.Merged
+	case c.Bool("adapter-inputs"):
+		return peftgraph.AdapterInputs
 	}
-	var targets []*target
-	for _, f := range forms {
-		targets = append(targets, newTarget(c, f, filepath.Join(out, f.file())))
+	return peftgraph.Unmerged
+}
+
+func formFiles() string {
+	var files []string
+	for _, f := range peftgraph.Forms() {
+		files = append(files, f.File())
 	}
-	return targets, nil
+	return strings.Join(files, ", ")
 }
 
 // isFolder reports whether path is a folder, or says by its end that it is to be one.

@@ -5,53 +5,29 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/peftgraph/peftgraph"
 )
 
-// exported is the JSON form of what export prints of one model.
-type exported struct {
-	Form       string     `json:"form"`
-	Output     string     `json:"output"`
-	Bytes      int64      `json:"bytes"`
-	WeightsIn  []string   `json:"weights_in,omitempty"` // with --reference: the files, relative to its folder, that hold the base's
-	Merged     []string   `json:"merged"`
-	Unmerged   []string   `json:"unmerged"`
-	Adapter    string     `json:"onnx_adapter,omitempty"`
-	Comparison comparison `json:"comparison"` // with the trained model
-	Latency    latency    `json:"latency"`
-	Crosscheck reading    `json:"crosscheck"`
-}
-
-// exportedAll is the JSON form of what export --all prints.
-type exportedAll struct {
-	Forms []exported `json:"forms"`
-	Pairs []formPair `json:"pairs"`
-}
-
-// formPair is the comparison of two exported forms with each other.
-type formPair struct {
-	Forms [2]string `json:"forms"`
-	comparison
-}
-
-func (r exported) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %s, %s bytes%s\n", r.Output, r.what(), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
+func printForm(w io.Writer, r peftgraph.ExportedForm) {
+	fmt.Fprintf(w, "%s: %s, %s bytes%s\n", r.Output, formText(r), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
 	for _, o := range r.Comparison.Outputs {
-		fmt.Fprintf(w, "against the trained model on %d texts: max |Δ%s| %.2g%s\n", r.Comparison.Examples, strings.TrimSuffix(o.Name, "s"), o.MaxAbs, o.flips())
+		fmt.Fprintf(w, "against the trained model on %d texts: max |Δ%s| %.2g%s\n", r.Comparison.Examples, strings.TrimSuffix(o.Name, "s"), o.MaxAbs, flipsText(o))
 	}
-	fmt.Fprintf(w, "latency %s (%s)\n", r.Latency.text(), r.Latency.conditions())
+	fmt.Fprintf(w, "latency %s (%s)\n", latencyText(r.Latency), conditionsText(r.Latency))
 	if r.Adapter != "" {
 		fmt.Fprintf(w, "%s: the adapter's tensors, for onnxruntime's LoraAdapter\n", r.Adapter)
 	}
-	fmt.Fprintln(w, r.Crosscheck)
+	fmt.Fprintln(w, readingText(r.Crosscheck))
 }
 
-// what says what became of the adapter.
-func (r exported) what() string {
+// formText says what became of the adapter.
+func formText(r peftgraph.ExportedForm) string {
 	merged, constants := strings.Join(r.Merged, "+"), strings.Join(r.Unmerged, ", ")
 	switch {
-	case r.Form == adapterInputs.name:
+	case r.Form == peftgraph.AdapterInputs:
 		return "adapter among the inputs, with its values as defaults"
-	case r.Form != merging.name:
+	case r.Form != peftgraph.Merged:
 		return "adapter unmerged"
 	case constants == "":
 		return merged + " merged into the weights"
@@ -69,7 +45,7 @@ func weightsStay(files []string) string {
 	return "; the base's weights stay in " + strings.Join(files, ", ")
 }
 
-func (r exportedAll) print(w io.Writer) {
+func printForms(w io.Writer, r *peftgraph.Exported) {
 	first := r.Forms[0]
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "form\tfile\tbytes\tms, batch 1\tms a text, batch %d\tmax |Δlogit|\tlabel flips\n", first.Latency.Batched.BatchSize)
@@ -81,21 +57,47 @@ func (r exportedAll) print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%.3g\t%.3g\t%.2g\t%s\n", f.Form, f.Output, thousands(int(f.Bytes)), f.Latency.Alone.PerText, f.Latency.Batched.PerText, delta.MaxAbs, flips)
 	}
 	_ = t.Flush() // nothing that writes to w looks for errors
-	fmt.Fprintf(w, "differences: from the trained model on %d texts; between two forms at most %s\n", first.Comparison.Examples, r.apart())
-	fmt.Fprintf(w, "latency: taking turns, %s\n", first.Latency.conditions())
-	fmt.Fprintf(w, "%s: %s%s\n", first.Form, first.what(), weightsStay(first.WeightsIn))
+	fmt.Fprintf(w, "differences: from the trained model on %d texts; between two forms at most %s\n", first.Comparison.Examples, apartText(r.Pairs))
+	fmt.Fprintf(w, "latency: taking turns, %s\n", conditionsText(first.Latency))
+	fmt.Fprintf(w, "%s: %s%s\n", first.Form, formText(first), weightsStay(first.WeightsIn))
 	if adapter := r.Forms[len(r.Forms)-1].Adapter; adapter != "" {
 		fmt.Fprintf(w, "%s: the adapter's tensors, for onnxruntime's LoraAdapter\n", adapter)
 	}
 	fmt.Fprintln(w, "onnx-go reads the same in every file (--json says how much)")
 }
 
-// apart is the largest difference between two forms, and the most flips.
-func (r exportedAll) apart() string {
-	worst := outputDelta{Flips: -1}
-	for _, p := range r.Pairs {
-		worst.MaxAbs = max(worst.MaxAbs, p.worst())
+// apartText is the largest difference between two forms, and the most flips.
+func apartText(pairs []peftgraph.FormPair) string {
+	worst := peftgraph.OutputDelta{Flips: -1}
+	for _, p := range pairs {
+		worst.MaxAbs = max(worst.MaxAbs, p.Worst())
 		worst.Flips = max(worst.Flips, p.Outputs[0].Flips)
 	}
-	return fmt.Sprintf("%.2g%s", worst.MaxAbs, worst.flips())
+	return fmt.Sprintf("%.2g%s", worst.MaxAbs, flipsText(worst))
+}
+
+// latencyText is the latency's numbers, and conditionsText what they were measured with.
+func latencyText(l peftgraph.Latency) string {
+	return fmt.Sprintf("%.3g ms for a text alone, %.3g ms a text in batches of %d", l.Alone.PerText, l.Batched.PerText, l.Batched.BatchSize)
+}
+
+func conditionsText(l peftgraph.Latency) string {
+	threads := "threads: one per physical core"
+	if l.Threads > 0 {
+		threads = fmt.Sprintf("threads: %d", l.Threads)
+	}
+	return fmt.Sprintf("medians at %d and %d tokens, onnxruntime %s on %s with its own session options, %s", l.Alone.Tokens, l.Batched.Tokens, l.Onnxruntime, l.Provider, threads)
+}
+
+func printJoint(w io.Writer, r *peftgraph.ExportedJoint) {
+	var names []string
+	for _, t := range r.Tasks {
+		names = append(names, t.Name)
+	}
+	fmt.Fprintf(w, "%s: tasks %s on one base, %s bytes%s\n", r.Output, strings.Join(names, ", "), thousands(int(r.Bytes)), weightsStay(r.WeightsIn))
+	for _, t := range r.Tasks {
+		fmt.Fprintf(w, "rows with %s %d → output %q [rows, %d]; against the trained model on %d texts, in mixed batches: max |Δlogit| %.2g%s\n",
+			r.TaskInput, t.ID, t.Output, t.Outputs(), t.Examples, t.Difference.MaxAbs, flipsText(t.Difference))
+	}
+	fmt.Fprintln(w, readingText(r.Crosscheck))
 }

@@ -3,18 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/refeval"
-	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/autodiff"
-	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func gradcheckCommand() *cli.Command {
@@ -36,118 +29,22 @@ func gradcheckCommand() *cli.Command {
 	}
 }
 
-// gradients is the JSON form of what gradcheck prints.
-type gradients struct {
-	Model   string                 `json:"model"`
-	Results []train.GradientResult `json:"results"`
-	Worst   float64                `json:"worst_relative_error"`
-	Float32 float64                `json:"onnxruntime_relative_error"`
-}
-
 func runGradcheck(c *cli.Context, o *console, path string) error {
-	g, plan, err := loadModel(path)
+	m, err := peftgraph.Open(path)
 	if err != nil {
 		return err
 	}
-	if plan == nil {
-		return fmt.Errorf("%s: %w", path, &inject.NoPlanError{})
-	}
-	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	feeds, err := gradcheckFeeds(c, s, g)
+	res, err := m.CheckGradients(c.Context, peftgraph.GradientOptions{Engine: engineFrom(c, o), Parameters: c.Int("parameters"), Length: max(c.Int("length"), 1), Seed: c.Uint64("seed")})
 	if err != nil {
 		return err
 	}
-	exec, err := refeval.New(s.Graph)
-	if err != nil {
+	if err := o.result(res, func(w io.Writer) { printGradients(w, res) }); err != nil {
 		return err
 	}
-	b := o.bar("varying parameters", false)
-	slots := spread(s.Layout.Slots, c.Int("parameters"))
-	res := gradients{Model: filepath.Clean(path)}
-	res.Results, err = s.CheckGradients(c.Context, exec, feeds, slots, c.Uint64("seed"), func(done, total int) { b.at(int64(done), int64(total), "") })
-	b.end()
-	if err != nil {
-		return err
-	}
-	for _, r := range res.Results {
-		res.Worst = math.Max(res.Worst, r.RelErr)
-	}
-	if res.Float32, err = againstRuntime(c, o, s, exec, feeds); err != nil {
-		return err
-	}
-	if err := o.result(res, func(w io.Writer) { res.print(w) }); err != nil {
-		return err
-	}
-	if !(res.Worst <= c.Float64("threshold")) || !(res.Float32 <= c.Float64("float32-threshold")) {
-		return differsError{"the gradients are past a threshold"}
-	}
-	return nil
+	return res.Check(c.Float64("threshold"), c.Float64("float32-threshold"))
 }
 
-// gradcheckFeeds makes two texts up and moves every parameter off its start: where B is zero, A's gradient is too.
-func gradcheckFeeds(c *cli.Context, s *train.StepGraph, g *graph.Graph) (map[string]*graph.Tensor, error) {
-	values, err := s.Plan.Values(g)
-	if err != nil {
-		return nil, err
-	}
-	params, err := s.Layout.Flatten(values)
-	if err != nil {
-		return nil, err
-	}
-	rng := rand.New(rand.NewPCG(c.Uint64("seed"), 0))
-	for i := range params {
-		params[i] += float32(0.02 * rng.NormFloat64())
-	}
-	n := min(max(c.Int("length"), 2), s.Plan.Encoder.Positions)
-	d := task.MakeUp(s.Task, s.Plan.Task.Labels, s.Plan.Encoder.Vocab, n, 2, c.Uint64("seed"))
-	return s.Feeds(d.Batch([]int{0, 1}), params, 0.5, c.Uint64("seed"), 0)
-}
-
-// spread chooses n of the slots, evenly, the first and the last among them.
-func spread(slots []train.Slot, n int) []train.Slot {
-	if n <= 0 || n >= len(slots) {
-		return slots
-	}
-	var out []train.Slot
-	for i := range n {
-		out = append(out, slots[i*(len(slots)-1)/max(1, n-1)])
-	}
-	return out
-}
-
-// againstRuntime returns ‖float32 gradient of onnxruntime − float64 gradient‖ / ‖float64 gradient‖ over all parameters.
-func againstRuntime(c *cli.Context, o *console, s *train.StepGraph, exact train.Executor, feeds map[string]*graph.Tensor) (float64, error) {
-	e, err := openEngine(c.Context, c, o)
-	if err != nil {
-		return 0, err
-	}
-	session, err := e.session(c.Context, "training graph", s.Graph)
-	if err != nil {
-		return 0, err
-	}
-	defer session.Close()
-	var grads [2][]float64
-	for i, exec := range []train.Executor{session, exact} {
-		res, err := exec.Run(c.Context, feeds, []string{train.GradsOutput})
-		if err != nil {
-			return 0, err
-		}
-		if grads[i], err = res[0].Float64s(); err != nil {
-			return 0, err
-		}
-	}
-	var diff, norm float64
-	for i, g := range grads[1] {
-		diff += (grads[0][i] - g) * (grads[0][i] - g)
-		norm += g * g
-	}
-	return math.Sqrt(diff / max(norm, 1e-30)), nil
-}
-
-func (g gradients) print(w io.Writer) {
+func printGradients(w io.Writer, g *peftgraph.Gradients) {
 	for _, r := range g.Results {
 		fmt.Fprintf(w, "%-70s emitted %+.9e  measured %+.9e  relative error %.1e\n", r.Name, r.Emitted, r.Measured, r.RelErr)
 	}

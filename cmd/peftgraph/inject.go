@@ -8,8 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
 )
 
@@ -29,19 +28,15 @@ func injectCommand() *cli.Command {
 }
 
 func runInject(c *cli.Context, o *console, path string) error {
-	g, plan, err := injected(c, path)
+	m, err := injected(c, o, path)
 	if err != nil {
 		return err
 	}
-	out := c.String("output")
+	out, plan := c.String("output"), m.Plan
 	if out == "" {
 		out = defaultOutput(path, plan)
 	}
-	opt := onnxfile.Options{Weights: onnxfile.Reference}
-	if c.Bool("self-contained") {
-		opt.Weights = onnxfile.SelfContained
-	}
-	saved, err := saveModel(g, out, opt)
+	saved, err := m.Save(out, peftgraph.SaveOptions{SelfContained: c.Bool("self-contained")})
 	if err != nil {
 		return err
 	}
@@ -53,71 +48,38 @@ func runInject(c *cli.Context, o *console, path string) error {
 		Plan       *inject.Plan `json:"plan"`
 	}{out, saved.Bytes, plan.Parameters(), float64(plan.Parameters()) / float64(plan.Encoder.Parameters), plan}
 	return o.result(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s, %s bytes%s\n", out, planText(plan), thousands(int(saved.Bytes)), weightsStay(saved.Refers))
+		fmt.Fprintf(w, "%s: %s, %s bytes%s\n", out, planText(plan), thousands(int(saved.Bytes)), weightsStay(saved.WeightsIn))
 	})
 }
 
-// injected loads the model and injects what the flags ask for: methods at their start, or an adapter.
-func injected(c *cli.Context, path string) (*graph.Graph, *inject.Plan, error) {
-	if c.String("adapter") != "" {
-		return injectedAdapter(c, path)
+// injected is the model with what the flags ask for in it: methods at their start, or an adapter.
+func injected(c *cli.Context, o *console, path string) (*peftgraph.Model, error) {
+	if adapter := c.String("adapter"); adapter != "" {
+		return withAdapter(c, o, path, adapter)
 	}
-	labels, err := injectLabels(c)
+	opt, err := injectOptions(c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	g, plan, err := loadModel(path)
+	m, err := peftgraph.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if plan != nil {
-		return nil, nil, hintedError{fmt.Errorf("%s is injected already", path), "inject into the original model; several methods at once with --method lora,bitfit"}
-	}
-	enc, err := recognise(path, g)
-	if err != nil {
-		return nil, nil, err
-	}
-	plan, err = injectInto(c, enc, labels)
-	return g, plan, err
+	return m.Inject(opt)
 }
 
-// injectedAdapter puts an adapter on the model. What it is, it says itself.
-func injectedAdapter(c *cli.Context, path string) (*graph.Graph, *inject.Plan, error) {
+// withAdapter puts an adapter on the model. What it is, it says itself.
+func withAdapter(c *cli.Context, o *console, path, adapter string) (*peftgraph.Model, error) {
 	for _, f := range methodFlags() {
 		if name := f.Names()[0]; c.IsSet(name) && name != "labels" {
-			return nil, nil, usagef("--%s: the adapter says that itself; leave one of --adapter and --%s away", name, name)
+			return nil, usagef("--%s: the adapter says that itself; leave one of --adapter and --%s away", name, name)
 		}
 	}
-	p, err := placeAdapter(c.String("adapter"), placement{path, labelsFrom(c), c.Bool("force"), newConsole(c).note})
+	m, err := peftgraph.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if p.graph == nil {
-		return nil, nil, hintedError{fmt.Errorf("%s is a model", c.String("adapter")), "take the adapter out with peftgraph adapters convert"}
-	}
-	if err := p.copyValues(); err != nil {
-		return nil, nil, err
-	}
-	return p.graph, p.plan, p.plan.SetValues(p.graph, p.values)
-}
-
-// injectLabels checks the labels before anything is loaded: a head for unnamed classes can't be right by chance.
-func injectLabels(c *cli.Context) ([]string, error) {
-	labels := labelsFrom(c)
-	t, err := taskFrom(c)
-	if err != nil {
-		return nil, wrongUsage(c, err)
-	}
-	if t == nil {
-		if labels != nil {
-			return nil, usagef("--labels: a none task has no classes")
-		}
-		return nil, nil
-	}
-	if labels, err = t.Labels(nil, labels); err != nil {
-		return nil, usageError{err.Error()}
-	}
-	return labels, nil
+	return m.WithAdapter(adapter, placementFrom(c, o))
 }
 
 // defaultOutput is model.lora.onnx for model.onnx.

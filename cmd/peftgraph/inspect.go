@@ -8,7 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
@@ -20,96 +20,18 @@ func inspectCommand() *cli.Command {
 		Usage:     "say what a model is: architecture, sizes, inputs, targets, trainable parameters per method",
 		ArgsUsage: "MODEL.onnx",
 		Flags:     outputFlags(),
-		Action: func(c *cli.Context) error {
-			path, err := onePath(c, "model")
+		Action: withPath("model", func(_ *cli.Context, o *console, path string) error {
+			m, err := peftgraph.Open(path)
 			if err != nil {
 				return err
 			}
-			return inspect(newConsole(c), path)
-		},
+			in := inspection{m.Inspect()}
+			return o.result(in, in.print)
+		}),
 	}
 }
 
-// inspection is the JSON form of what inspect prints.
-type inspection struct {
-	Path string `json:"path"`
-	models.Info
-	Heads        int            `json:"heads,omitempty"`
-	Intermediate int            `json:"intermediate,omitempty"`
-	Activation   string         `json:"activation,omitempty"`
-	Opset        int64          `json:"opset"`
-	Producer     string         `json:"producer,omitempty"`
-	Nodes        int            `json:"nodes"`
-	Inputs       []string       `json:"graph_inputs"`
-	Outputs      []string       `json:"graph_outputs"`
-	Pooler       bool           `json:"pooler,omitempty"`
-	Classifier   int            `json:"classifier_outputs,omitempty"`
-	Head         models.Task    `json:"head_task,omitempty"` // what the head that the file came with does
-	Targets      []string       `json:"targets,omitempty"`
-	Methods      map[string]int `json:"trainable_by_method,omitempty"`
-	Plan         *inject.Plan   `json:"plan,omitempty"`
-	// Tasks are those of a model that export --adapter wrote, by their place in the task input.
-	Tasks []multitask.Task `json:"tasks,omitempty"`
-}
-
-func inspect(o *console, path string) error {
-	g, plan, err := loadModel(path)
-	if err != nil {
-		return err
-	}
-	in := inspection{Path: path, Opset: g.Opset(), Producer: g.Producer, Nodes: len(g.Nodes()), Inputs: described(g.Inputs()), Outputs: described(g.Outputs()), Plan: plan}
-	if plan != nil {
-		in.Info = plan.Encoder
-		return o.result(in, in.print)
-	}
-	if in.Tasks, err = multitask.ReadTasks(g); err != nil {
-		return err
-	}
-	if in.Tasks != nil {
-		if in.Info, err = models.Describe(g); err != nil {
-			return err
-		}
-		return o.result(in, in.print)
-	}
-	enc, err := recognise(path, g)
-	if err != nil {
-		return err
-	}
-	in.Info, in.Heads, in.Intermediate, in.Activation = enc.Info(), enc.Heads, enc.Intermediate, enc.Activation
-	in.Head = enc.Task
-	in.Pooler, in.Targets, in.Methods = enc.Pooler != nil, enc.Targets(), parametersByMethod(enc)
-	if enc.Classifier != nil {
-		in.Classifier = enc.Classifier.Out
-	}
-	return o.result(in, in.print)
-}
-
-func described(vs []*graph.Value) []string {
-	out := make([]string, len(vs))
-	for i, v := range vs {
-		out[i] = fmt.Sprintf("%s %s%s", v.Name(), v.DType, v.Shape)
-	}
-	return out
-}
-
-// parametersByMethod injects each method with its defaults into a copy and counts.
-func parametersByMethod(enc *models.Encoder) map[string]int {
-	out := map[string]int{}
-	for _, name := range inject.Names() {
-		copied, err := models.Recognise(enc.Graph.Clone())
-		if err != nil {
-			continue
-		}
-		m, err := inject.New(name)
-		if err != nil {
-			continue
-		}
-		if plan, err := inject.Inject(copied, []inject.Method{m}, inject.Options{}); err == nil {
-			out[name] = plan.Parameters()
-		}
-	}
-	return out
-}
+type inspection struct{ *peftgraph.Inspection }
 
 func (in inspection) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

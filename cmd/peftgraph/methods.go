@@ -2,15 +2,12 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -177,51 +174,16 @@ func labelsFrom(c *cli.Context) []string {
 	return parts
 }
 
-// injectInto injects what the flags ask for; labels are the classes where the task has any.
-func injectInto(c *cli.Context, enc *models.Encoder, labels []string) (*inject.Plan, error) {
+// injectOptions are what the flags say to inject.
+func injectOptions(c *cli.Context) (peftgraph.InjectOptions, error) {
 	ms, err := methodsFrom(c)
 	if err != nil {
-		return nil, wrongUsage(c, err)
+		return peftgraph.InjectOptions{}, wrongUsage(c, err)
 	}
-	if err := startTexts(c, ms); err != nil {
-		return nil, err
-	}
-	fingerprint, err := onnxfile.Fingerprint(enc.Graph)
+	t, err := taskFrom(c)
 	if err != nil {
-		return nil, err
+		return peftgraph.InjectOptions{}, wrongUsage(c, err)
 	}
-	opt := inject.Options{Head: inject.HeadKind(c.String("head")), HeadDrop: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Base: fingerprint}
-	if t, err := taskFrom(c); err != nil {
-		return nil, wrongUsage(c, err)
-	} else if t != nil {
-		if opt.Task, err = task.ForInjection(t, labels); err != nil {
-			return nil, err
-		}
-	}
-	return inject.Inject(enc, ms, opt)
-}
-
-// startTexts gives methods that start from a text its tokens, by --tokenizer or the one beside the model.
-func startTexts(c *cli.Context, ms []inject.Method) error {
-	for _, m := range ms {
-		s, ok := m.(inject.TextStarter)
-		if !ok || s.StartText() == "" {
-			continue
-		}
-		path := c.String("tokenizer")
-		if path == "" {
-			path = filepath.Dir(c.Args().First())
-		}
-		t, err := data.LoadTokenizer(path)
-		if err != nil {
-			return fmt.Errorf("--init-text: %w", err)
-		}
-		const longest = 512
-		var ids []int
-		for _, id := range t.Encode(s.StartText(), "", false, longest).IDs {
-			ids = append(ids, int(id))
-		}
-		s.StartFrom(ids)
-	}
-	return nil
+	return peftgraph.InjectOptions{Methods: ms, Task: t, NoHead: t == nil, Labels: labelsFrom(c), Head: inject.HeadKind(c.String("head")),
+		HeadDropout: c.Float64("head-dropout"), Seed: c.Uint64("seed"), Tokenizer: c.String("tokenizer")}, nil
 }

@@ -1,55 +1,65 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
-// progress turns the trainer's events into lines of metrics.jsonl and a bar.
-type progress struct {
-	o   *console
-	log io.Writer
-	bar *bar
-	err error // the first of writing the metrics
-
-	seconds []float64 // of each step
-}
-
-func (p *progress) report(e train.Event) {
+// report shows a trainer's events.
+func (o *console) report(e train.Event) {
+	const step = "training"
 	switch e.Kind {
 	case "step":
-		p.seconds = append(p.seconds, e.Seconds)
-		p.bar.at(int64(e.Step), int64(e.Steps), fmt.Sprintf(" epoch %d, loss %.4f", e.Epoch, e.Loss))
+		o.progress(step, int64(e.Step), int64(e.Steps), fmt.Sprintf(" epoch %d, loss %.4f", e.Epoch, e.Loss))
 	case "eval":
-		p.bar.at(int64(e.Step), int64(e.Steps), fmt.Sprintf(" epoch %d, judging %d of %d", e.Epoch, e.Done, e.Total))
-		return
+		o.progress(step, int64(e.Step), int64(e.Steps), fmt.Sprintf(" epoch %d, judging %d of %d", e.Epoch, e.Done, e.Total))
 	case "epoch":
 		mark := ""
 		if e.Best && len(e.Metrics) > 0 {
 			mark = ", best so far"
 		}
-		p.bar.line("epoch %d: loss %.4f%s%s", e.Epoch, e.Loss, metricsText(e.Metrics), mark)
-	}
-	line, err := json.Marshal(e)
-	if err == nil {
-		_, err = p.log.Write(append(line, '\n'))
-	}
-	if p.err == nil {
-		p.err = err
+		o.note("epoch %d: loss %.4f%s%s", e.Epoch, e.Loss, metricsText(e.Metrics), mark)
 	}
 }
 
-// perStep is the mean time of a step in seconds, without the first, in which onnxruntime sets itself up.
-func (p *progress) perStep() float64 {
-	if len(p.seconds) < 2 {
-		return 0
+// announce says before the work begins what it will be.
+func (o *console) announce(b peftgraph.Begun) {
+	o.note("training %s", planText(b.Plan))
+	judged := "none to judge on: the last epoch counts as the best"
+	if b.EvalExamples > 0 {
+		judged = thousands(b.EvalExamples) + " to judge on"
 	}
-	sum := 0.0
-	for _, s := range p.seconds[1:] {
-		sum += s
+	s := b.Settings
+	o.note("  data    %s examples, %s tokens an epoch, the longest text %d; %s", thousands(b.Examples), thousands(b.Tokens), b.Longest, judged)
+	o.note("  steps   %s: %d an epoch, epochs %d, texts a step %d", thousands(b.Steps), b.Steps/s.Epochs, s.Epochs, s.BatchSize*s.Accumulate)
+	if m := b.Memory; m != nil {
+		o.note("  memory  about %s beside the program and onnxruntime: weights %s, mapped; activations %s; optimizer %s", bytesText(m.Total()), bytesText(m.Weights), bytesText(m.Activations), bytesText(m.Optimizer))
 	}
-	return sum / float64(len(p.seconds)-1)
+	if b.After > 0 {
+		o.note("  resumed after step %d", b.After)
+	}
+}
+
+// metricsText is ", accuracy 0.9123, f1 0.9001".
+func metricsText(m task.Scores) string {
+	var sb strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		fmt.Fprintf(&sb, ", %s %.4f", k, m[k])
+	}
+	return sb.String()
+}
+
+// bytesText writes 90123456 as 90 MB.
+func bytesText(n int64) string {
+	size, units := float64(n), []string{"B", "kB", "MB", "GB", "TB"}
+	for size >= 999.5 && len(units) > 1 {
+		size, units = size/1000, units[1:]
+	}
+	return fmt.Sprintf("%.3g %s", size, units[0])
 }

@@ -25,11 +25,10 @@ func pullCommand() *cli.Command {
 }
 
 func runPull(c *cli.Context, o *console, name string) error {
-	b := o.bar("downloading", true)
 	m, err := pull.Get(c.Context, name, pull.Options{Source: c.String("source"), Revision: c.String("revision"),
-		Progress: func(file string, done, total int64) { b.at(done, total, " "+file) },
+		Progress: func(file string, done, total int64) { o.progress("downloading", done, total, " "+file) },
 		Log:      func(line string) { o.note("%s", line) }})
-	b.end()
+	o.end()
 	if err != nil {
 		return err
 	}

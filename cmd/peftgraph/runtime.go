@@ -52,9 +52,8 @@ func runtimeCommand() *cli.Command {
 }
 
 func install(ctx context.Context, o *console, opts runtime.InstallOptions) (runtime.Library, error) {
-	b := o.bar("downloading onnxruntime", true)
-	defer b.end()
-	opts.Progress = func(done, total int64) { b.at(done, total, "") }
+	defer o.end()
+	opts.Progress = func(done, total int64) { o.progress("downloading onnxruntime", done, total, "") }
 	opts.Log = func(line string) { o.note("%s", line) }
 	return runtime.Install(ctx, opts)
 }

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/optim"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -24,7 +22,7 @@ func trainCommand() *cli.Command {
 		&cli.StringFlag{Name: "data", Usage: "labelled text to train on", Category: dataCategory},
 		&cli.StringFlag{Name: "eval", Usage: "labelled text that decides which epoch was best", Category: dataCategory},
 		&cli.StringFlag{Name: "tokenizer", Usage: "tokenizer.json or vocab.txt (default: the one beside the model)", Category: dataCategory},
-		&cli.IntFlag{Name: "max-length", Value: 128, Usage: "tokens after which a text is cut", Category: dataCategory},
+		&cli.IntFlag{Name: "max-length", Value: peftgraph.DefaultMaxLength, Usage: "tokens after which a text is cut", Category: dataCategory},
 		&cli.BoolFlag{Name: "resume", Usage: "continue the run in the folder given with -o, or as the argument"},
 		&cli.StringFlag{Name: "export", Usage: "once it is trained, also write the deployable model to this file, merged where that can be, and prove it"},
 		&cli.StringFlag{Name: "dump-graph", Usage: "also write the training graph, as ONNX, to this file"},
@@ -40,7 +38,7 @@ func trainCommand() *cli.Command {
 		Usage:     "train an injected model, or inject with --method and train at once",
 		ArgsUsage: "MODEL.onnx",
 		Flags:     append(flags, outputFlags()...),
-		Action:    func(c *cli.Context) error { return runTrain(c, newConsole(c)) },
+		Action:    action(runTrain),
 	}
 }
 
@@ -57,8 +55,8 @@ func settingFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "weight-decay", Value: d.WeightDecay, Usage: "decoupled weight decay; biases and LayerNorms have none", Category: trainCategory},
 		&cli.Float64Flag{Name: "warmup", Value: d.Warmup, Usage: "share of the steps over which the learning rate rises", Category: trainCategory},
 		&cli.Float64Flag{Name: "clip", Value: d.ClipNorm, Usage: "largest norm of the gradient; 0 for no limit", Category: trainCategory},
-		&cli.StringFlag{Name: "optimizer", Value: d.Optimizer, Usage: optimizerUsage(), Category: trainCategory, Action: oneOf("optimizer", optim.Names()...)},
-		&cli.StringFlag{Name: "schedule", Value: d.Schedule, Usage: scheduleUsage(), Category: trainCategory, Action: oneOf("schedule", optim.ScheduleNames()...)},
+		&cli.StringFlag{Name: "optimizer", Value: d.Optimizer, Usage: "one of " + strings.Join(optim.Names(), ", "), Category: trainCategory, Action: oneOf("optimizer", optim.Names()...)},
+		&cli.StringFlag{Name: "schedule", Value: d.Schedule, Usage: "how the learning rate falls after the warm-up: " + strings.Join(optim.ScheduleNames(), ", "), Category: trainCategory, Action: oneOf("schedule", optim.ScheduleNames()...)},
 	}
 }
 
@@ -70,109 +68,97 @@ func settingsFrom(c *cli.Context) train.Settings {
 
 func runTrain(c *cli.Context, o *console) error {
 	if out := c.String("export"); c.IsSet("export") && (filepath.Ext(out) != ".onnx" || isFolder(out)) {
-		return hintedError{usagef("train: --export %s: want a file that ends in .onnx", shellQuoted(out)), "--export deploy/model.onnx"}
+		return hinted(usagef("train: --export %s: want a file that ends in .onnx", shellQuoted(out)), "--export deploy/model.onnx")
 	}
-	prepare := newJob
+	work := trainNew
 	if c.Bool("resume") {
-		prepare = resumedJob
+		work = resume
 	}
-	j, err := prepare(c, o)
+	run, err := work(c, o)
 	if err != nil {
 		return err
 	}
-	if err := j.start(c, o); err != nil || !c.IsSet("export") {
+	if err := printTraining(o, run); err != nil || !c.IsSet("export") {
 		return err
 	}
-	return exportAfter(c, j.run.Dir)
-}
-
-// exportAfter does what the export command does, with the flags that both commands have.
-func exportAfter(c *cli.Context, dir string) error {
-	args := []string{c.App.Name, "export", "--merge", "--output", c.String("export")}
-	for _, name := range []string{"model", "provider", "threads", "ort-lib", "json", "quiet"} {
-		if c.IsSet(name) {
-			args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
-		}
-	}
-	if err := c.App.RunContext(c.Context, append(args, "--", dir)); err != nil {
-		return fmt.Errorf("%s is trained, but not exported: %w", dir, err)
+	if err := export(c.Context, o, run, peftgraph.ExportOptions{Engine: engineFrom(c, o), Path: c.String("export")}); err != nil {
+		return fmt.Errorf("%s is trained, but not exported: %w", run.Dir, err)
 	}
 	return nil
 }
 
-// start builds the graphs, trains, and keeps the run folder up to date.
-func (j *job) start(c *cli.Context, o *console) error {
-	t, done, err := j.trainer(c.Context, c, o)
-	if err != nil {
-		return err
+func trainNew(c *cli.Context, o *console) (*peftgraph.Run, error) {
+	settings := settingsFrom(c)
+	if err := settings.Validate(); err != nil {
+		return nil, usageError{err.Error()}
 	}
-	defer done()
-	values, err := j.run.Plan.Values(j.graph)
+	path, err := onePath(c, "model")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	initial, err := t.Step.Layout.Flatten(values)
-	if err != nil {
-		return err
-	}
-	// Everything is known to work: bad input has left nothing behind.
-	if j.create != nil {
-		if err := j.create(); err != nil {
-			return err
+	for _, need := range []struct{ flag, example string }{{"data", "--data train.tsv"}, {"output", "-o run/"}} {
+		if c.String(need.flag) == "" {
+			return nil, hinted(usagef("train: --%s is needed", need.flag), need.example)
 		}
 	}
-	log, err := j.run.Metrics(j.stepsTaken())
+	inject, err := injectOptions(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer log.Close()
-	p := &progress{o: o, log: log, bar: o.bar("training", false)}
-	t.Report, t.Save = p.report, j.save
-	state, err := t.Run(c.Context, initial, j.resumed)
-	p.bar.end()
-	var stopped *train.InterruptedError
-	switch {
-	case errors.As(err, &stopped):
-		return hintedError{err, "peftgraph train --resume " + shellQuoted(j.run.Dir)}
-	case err != nil:
-		return err
-	case p.err != nil:
-		return fmt.Errorf("metrics: %w", p.err)
+	m, err := peftgraph.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	return j.finish(o, state, t, p)
+	run, err := m.Train(c.Context, peftgraph.TrainOptions{Engine: engineFrom(c, o), Watch: watch(c, o), InjectOptions: inject, Output: c.String("output"),
+		Data: c.String("data"), Eval: c.String("eval"), DataOptions: dataOptions(c), MaxLength: c.Int("max-length"), Settings: settings, FusedMatMul: c.Bool("fused-matmul")})
+	return run, stopped(err, c.String("output"))
 }
 
-func (j *job) stepsTaken() int {
-	if j.resumed == nil {
-		return 0
-	}
-	return j.resumed.Steps
-}
-
-// save keeps the best adapter first and then the checkpoint that counts on it. What was trained on weights that changed under
-// the training is not kept.
-func (j *job) save(s train.State) error {
-	if err := onnxfile.Unchanged(j.graph); err != nil {
-		return hintedError{err, "put the model back as it was, then peftgraph train --resume " + shellQuoted(j.run.Dir)}
-	}
-	if s.BestEpoch > 0 && s.BestEpoch != j.run.BestEpoch {
-		if err := j.run.SaveAdapter(s, j.graph); err != nil {
-			return err
+func watch(c *cli.Context, o *console) peftgraph.Watch {
+	graph := c.String("dump-graph")
+	return peftgraph.Watch{Report: o.report, DumpGraph: graph, Begin: func(b peftgraph.Begun) {
+		o.announce(b)
+		if graph != "" {
+			o.note("training graph: %s", graph)
 		}
-		j.run.BestEpoch, j.run.Best = s.BestEpoch, s.BestMetric
-		if err := j.run.Write(); err != nil {
-			return err
+	}}
+}
+
+// stopped gives the error of a training that was interrupted the command that goes on.
+func stopped(err error, dir string) error {
+	var interrupted *train.InterruptedError
+	if errors.As(err, &interrupted) {
+		return hinted(err, "peftgraph train --resume "+shellQuoted(dir))
+	}
+	return err
+}
+
+// resumable are the flags that may stand beside --resume: those that change nothing of what is computed.
+var resumable = []string{"resume", "output", "o", "model", "export", "dump-graph", "provider", "threads", "ort-lib", "json", "quiet", "q"}
+
+func resume(c *cli.Context, o *console) (*peftgraph.Run, error) {
+	for _, name := range c.LocalFlagNames() {
+		if !slices.Contains(resumable, name) {
+			return nil, usagef("--resume continues with the run's own settings: leave --%s away", name)
 		}
 	}
-	return j.run.SaveCheckpoint(s)
+	dirs := c.Args().Slice()
+	if c.IsSet("output") {
+		dirs = append(dirs, c.String("output"))
+	}
+	if len(dirs) != 1 {
+		return nil, hinted(usagef("train --resume: want one run folder, got %d", len(dirs)), "peftgraph train --resume run/")
+	}
+	run, err := peftgraph.Resume(c.Context, dirs[0], peftgraph.ResumeOptions{Engine: engineFrom(c, o), Watch: watch(c, o), Model: c.String("model")})
+	var finished *peftgraph.FinishedError
+	if errors.As(err, &finished) {
+		return nil, hinted(err, "peftgraph export --merge "+shellQuoted(dirs[0])+" -o model.onnx; to train longer, start another run with more --epochs")
+	}
+	return run, stopped(err, dirs[0])
 }
 
-func (j *job) finish(o *console, s train.State, t *train.Trainer, p *progress) error {
-	j.run.Finished = true
-	if err := j.run.Write(); err != nil {
-		return err
-	}
-	size := t.Step.Layout.Size
+func printTraining(o *console, run *peftgraph.Run) error {
+	t, size := run.Training, run.Plan.Parameters()
 	v := struct {
 		Run       string        `json:"run"`
 		Steps     int           `json:"steps"`
@@ -185,70 +171,12 @@ func (j *job) finish(o *console, s train.State, t *train.Trainer, p *progress) e
 		Estimate  *train.Memory `json:"memory_estimate,omitempty"`
 		PerStep   float64       `json:"seconds_per_step,omitempty"` // mean without the first
 		Peak      int64         `json:"peak_memory,omitempty"`      // bytes, mapped weights included
-	}{j.run.Dir, s.Steps, s.BestEpoch, s.BestMetric, len(j.train.Encodings), j.train.Truncated, size, float64(size) / float64(j.run.Plan.Encoder.Parameters), j.memory, p.perStep(), peakMemory()}
+	}{run.Dir, t.Steps, run.BestEpoch, run.Best, t.Examples, t.Truncated, size, float64(size) / float64(run.Plan.Encoder.Parameters), t.Memory, t.PerStep, peakMemory()}
+	o.end()
 	if v.PerStep > 0 && v.Peak > 0 {
 		o.note("  took    %.3g s a step, at most %s of memory, mapped weights included", v.PerStep, bytesText(v.Peak))
 	}
 	return o.result(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", j.run.Dir, s.Steps, s.BestEpoch, metricsText(s.BestMetric))
+		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", run.Dir, v.Steps, v.BestEpoch, metricsText(v.Metrics))
 	})
-}
-
-// trainer gives the training graph and the forward graph to onnxruntime.
-func (j *job) trainer(ctx context.Context, c *cli.Context, o *console) (*train.Trainer, func(), error) {
-	step, err := train.NewStepGraph(j.graph, j.run.Plan, autodiff.Options{FusedMatMul: c.Bool("fused-matmul")})
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", j.run.ModelAt, err)
-	}
-	t := &train.Trainer{Settings: j.run.Settings, Step: step, Train: j.train, Eval: j.eval}
-	j.announce(o, t)
-	if path := c.String("dump-graph"); path != "" {
-		if _, err := saveModel(step.Graph, path, onnxfile.Options{Weights: onnxfile.SelfContained, ValueInfo: true}); err != nil {
-			return nil, nil, err
-		}
-		o.note("training graph: %s", path)
-	}
-	e, err := openEngine(ctx, c, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	exec, err := e.session(ctx, "training graph", step.Graph)
-	if err != nil {
-		return nil, nil, err
-	}
-	t.Exec = exec
-	if j.eval == nil {
-		return t, func() { _ = exec.Close() }, nil
-	}
-	forward, err := train.NewForwardGraph(j.graph, j.run.Plan)
-	if err != nil {
-		return nil, nil, err
-	}
-	fexec, err := e.session(ctx, "evaluation graph", forward)
-	if err != nil {
-		return nil, nil, err
-	}
-	t.Forward = train.NewPredictor(fexec, forward, j.run.Plan)
-	return t, func() { _ = exec.Close(); _ = fexec.Close() }, nil
-}
-
-// checkpoint returns the state to go on from, nil for a run that was killed before it wrote one.
-func checkpoint(run *train.Run, o *console) (*train.State, error) {
-	state, err := run.Checkpoint()
-	if errors.Is(err, fs.ErrNotExist) {
-		o.note("%s has no checkpoint yet: starting from the beginning", run.Dir)
-		return nil, nil
-	}
-	if err != nil {
-		return nil, hintedError{err, "the best adapter so far can still be exported; to train, start again in another folder"}
-	}
-	return &state, nil
-}
-
-// shellQuoted is a path as it can be pasted into a shell.
-func shellQuoted(path string) string {
-	if strings.ContainsAny(path, " '\"$&|;<>()*?[]\\`!#~\t\n") {
-		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-	}
-	return path
 }

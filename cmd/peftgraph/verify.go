@@ -1,30 +1,21 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/crosscheck"
-	"github.com/peftgraph/peftgraph/graph/onnxfile"
-	"github.com/peftgraph/peftgraph/inject/multitask"
-	"github.com/peftgraph/peftgraph/models"
-	"github.com/peftgraph/peftgraph/runtime"
-	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph"
 )
 
 func verifyCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "data", Usage: "text to compare on (default: random tokens)", Category: dataCategory},
 		&cli.StringFlag{Name: "tokenizer", Usage: "tokenizer.json or vocab.txt (default: the one beside A.onnx)", Category: dataCategory},
-		&cli.IntFlag{Name: "max-length", Value: 128, Usage: "tokens after which a text is cut", Category: dataCategory},
-		&cli.Float64Flag{Name: "threshold", Value: defaultThreshold, Usage: "largest difference that passes"},
-		&cli.IntFlag{Name: "eval-batch-size", Value: train.DefaultSettings().EvalBatch, Usage: "texts per batch"},
+		&cli.IntFlag{Name: "max-length", Value: peftgraph.DefaultMaxLength, Usage: "tokens after which a text is cut", Category: dataCategory},
+		thresholdFlag("largest difference that passes"),
+		evalBatchFlag(),
 	}
 	flags = append(flags, dataFlags()...)
 	flags = append(flags, runtimeFlags()...)
@@ -34,137 +25,46 @@ func verifyCommand() *cli.Command {
 		ArgsUsage:   "A.onnx B.onnx",
 		Description: "Exit status 3 when an output differs by more than the threshold.",
 		Flags:       append(flags, outputFlags()...),
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 2 {
-				return usagef("verify: want two models, got %d arguments", c.NArg())
-			}
-			return runVerify(c, newConsole(c), c.Args().Get(0), c.Args().Get(1))
-		},
+		Action:      action(runVerify),
 	}
 }
 
-func runVerify(c *cli.Context, o *console, a, b string) error {
-	e, err := openEngine(c.Context, c, o)
+func runVerify(c *cli.Context, o *console) error {
+	if c.NArg() != 2 {
+		return usagef("verify: want two models, got %d arguments", c.NArg())
+	}
+	res, err := peftgraph.Compare(c.Context, c.Args().Get(0), c.Args().Get(1), peftgraph.CompareOptions{Engine: engineFrom(c, o), Data: c.String("data"),
+		DataOptions: dataOptions(c), Tokenizer: c.String("tokenizer"), MaxLength: c.Int("max-length"), BatchSize: c.Int("eval-batch-size")})
 	if err != nil {
 		return err
 	}
-	x, closeX, err := e.side(c.Context, a, a)
-	if err != nil {
-		return err
-	}
-	defer closeX()
-	y, closeY, err := e.side(c.Context, b, b)
-	if err != nil {
-		return err
-	}
-	defer closeY()
-	d, err := verifyData(c, o, x.info, filepath.Dir(a))
-	if err != nil {
-		return err
-	}
-	pairs, err := compare(c.Context, o, d, c.Int("eval-batch-size"), x, y)
-	if err != nil {
-		return err
-	}
-	res := verified{comparison: pairs[0]}
-	for i, path := range []string{a, b} {
-		r, err := crossRead(path, []side{x, y}[i].graph)
-		if err != nil {
-			return err
+	err = o.result(res, func(w io.Writer) {
+		for _, d := range res.Outputs {
+			fmt.Fprintf(w, "%s: max |Δ| %.2g%s, %d examples\n", d.Name, d.MaxAbs, flipsText(d), res.Examples)
 		}
-		res.Crosscheck = append(res.Crosscheck, r)
-	}
-	if err := o.result(res, res.print); err != nil {
+		for _, r := range res.Crosscheck {
+			fmt.Fprintf(w, "%s: %s\n", r.Path, readingText(r))
+		}
+	})
+	if err != nil {
 		return err
 	}
-	return res.check(c.Float64("threshold"))
+	return res.Check(c.Float64("threshold"))
 }
 
-// verified is the JSON form of what verify prints.
-type verified struct {
-	comparison
-	Crosscheck []reading `json:"crosscheck"`
+// flipsText is ", 3 label flips", or nothing for an output without labels.
+func flipsText(d peftgraph.OutputDelta) string {
+	switch {
+	case d.Flips < 0:
+		return ""
+	case d.Flips == 1:
+		return ", 1 label flip"
+	}
+	return fmt.Sprintf(", %d label flips", d.Flips)
 }
 
-func (v verified) print(w io.Writer) {
-	v.comparison.print(w)
-	for _, r := range v.Crosscheck {
-		fmt.Fprintf(w, "%s: %s\n", r.Path, r)
-	}
-}
-
-// side loads a model from its file, as a user's program would, and with the settings that such a program gets. name is what
-// errors call it.
-func (e *engine) side(ctx context.Context, name, path string) (side, func(), error) {
-	g, err := onnxfile.Load(path)
-	if err != nil {
-		return side{}, nil, err
-	}
-	info, err := models.Describe(g)
-	if err != nil {
-		return side{}, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	tasks, err := multitask.ReadTasks(g)
-	if err != nil {
-		return side{}, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	opt := runtime.Stock()
-	opt.Name, opt.Provider, opt.Threads = name, e.provider, e.threads
-	// Models that take turns would otherwise lose their cores to the last one's threads, which look for work a while yet.
-	opt.Config = map[string]string{"session.force_spinning_stop": "1"}
-	s, err := e.NewSessionFromFile(ctx, path, opt)
-	if err != nil {
-		return side{}, nil, err
-	}
-	out := side{exec: s, graph: g, info: info, provider: s.Provider(), tasks: len(tasks)}
-	for _, v := range g.Outputs() {
-		out.outputs = append(out.outputs, v.Name())
-	}
-	return out, func() { _ = s.Close() }, nil
-}
-
-// verifyData reads --data, or makes tokens up.
-func verifyData(c *cli.Context, o *console, info models.Info, dir string) (*data.Dataset, error) {
-	if c.String("data") == "" {
-		return madeUp(info.Vocab, min(c.Int("max-length"), info.Positions)), nil
-	}
-	opt := dataOptions(c)
-	opt.NoLabel = true
-	set, err := data.Read(c.String("data"), opt)
-	if err != nil {
-		return nil, err
-	}
-	tokenizer := c.String("tokenizer")
-	if tokenizer == "" {
-		tokenizer = dir
-	}
-	r, err := newReader(o, tokenizer, c.Int("max-length"), info)
-	if err != nil {
-		return nil, err
-	}
-	return data.NewDataset(r.tokenizer, set.Examples, r.maxLength), nil
-}
-
-// A reading is what onnx-go, an independent reader, found equal in a file.
-type reading struct {
-	Path         string   `json:"file"`
-	Nodes        int      `json:"nodes"`
-	Initializers int      `json:"initializers"`
-	All          int      `json:"all_initializers"`
-	Skipped      []string `json:"not_compared"`
-}
-
-// crossRead compares our reading of a file with onnx-go's.
-func crossRead(path string, g *graph.Graph) (reading, error) {
-	r, err := crosscheck.Compare(path, g)
-	if err != nil {
-		return reading{}, err
-	}
-	return reading{path, r.Nodes, r.Initializers, len(g.Initializers()), append([]string{}, r.Skipped...)}, nil
-}
-
-// String is one line; what onnx-go can't read is for --json.
-func (r reading) String() string {
+// readingText is one line; what onnx-go can't read is for --json.
+func readingText(r peftgraph.Reading) string {
 	if len(r.Skipped) == 0 {
 		return fmt.Sprintf("onnx-go reads the same %d nodes and %d initializers", r.Nodes, r.Initializers)
 	}

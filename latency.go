@@ -1,8 +1,7 @@
-package main
+package peftgraph
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,17 +16,17 @@ const (
 	mostRuns   = 200
 )
 
-// A latency is how long onnxruntime takes for all outputs of a model, with its own session options.
-type latency struct {
-	Alone       timing `json:"alone"`   // batch size 1
-	Batched     timing `json:"batched"` // batches of --eval-batch-size, or of all texts where there are fewer
+// A Latency is how long onnxruntime takes for all outputs of a model, with its own session options.
+type Latency struct {
+	Alone       Timing `json:"alone"`   // batch size 1
+	Batched     Timing `json:"batched"` // batches of the size asked for, or of all texts where there are fewer
 	Threads     int    `json:"threads"` // that one operator may use; 0 is onnxruntime's default, one per physical core
 	Provider    string `json:"provider"`
 	Onnxruntime string `json:"onnxruntime"`
 }
 
-// A timing is the median of runs on the same batch, whose texts are of median length.
-type timing struct {
+// A Timing is the median of runs on the same batch, whose texts are of median length.
+type Timing struct {
 	BatchSize int     `json:"batch_size"`
 	Tokens    int     `json:"tokens"` // a text, padding included
 	Runs      int     `json:"runs"`
@@ -35,25 +34,24 @@ type timing struct {
 }
 
 // measure times models in turn, so that what else the machine does meets all alike.
-func (e *engine) measure(ctx context.Context, o *console, d *data.Dataset, batch int, sides ...side) ([]latency, error) {
-	bar := o.bar("measuring latency", false)
-	defer bar.end()
-	alone, err := timings(ctx, bar, d, 1, sides)
+func (e *engine) measure(ctx context.Context, d *data.Dataset, batch int, sides ...side) ([]Latency, error) {
+	progress := e.step("measuring latency")
+	alone, err := timings(ctx, progress, d, 1, sides)
 	if err != nil {
 		return nil, err
 	}
-	batched, err := timings(ctx, bar, d, batch, sides)
+	batched, err := timings(ctx, progress, d, batch, sides)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]latency, len(sides))
+	out := make([]Latency, len(sides))
 	for i, s := range sides {
-		out[i] = latency{alone[i], batched[i], e.threads, s.provider, e.Info().Version}
+		out[i] = Latency{alone[i], batched[i], e.Threads, s.provider, e.Info().Version}
 	}
 	return out, nil
 }
 
-func timings(ctx context.Context, bar *bar, d *data.Dataset, size int, sides []side) ([]timing, error) {
+func timings(ctx context.Context, progress func(done, total int), d *data.Dataset, size int, sides []side) ([]Timing, error) {
 	b := d.Batch(typical(d.Lengths(), size))
 	feeds := make([]map[string]*graph.Tensor, len(sides))
 	for i, s := range sides {
@@ -74,12 +72,12 @@ func timings(ctx context.Context, bar *bar, d *data.Dataset, size int, sides []s
 				took[i] = append(took[i], time.Since(before))
 			}
 		}
-		bar.at(int64(round), -1, "")
+		progress(round, -1)
 	}
-	out := make([]timing, len(sides))
+	out := make([]Timing, len(sides))
 	for i, t := range took {
 		slices.Sort(t)
-		out[i] = timing{b.Size, b.Length, len(t), float64(t[len(t)/2].Nanoseconds()) / 1e6 / float64(b.Size)}
+		out[i] = Timing{b.Size, b.Length, len(t), float64(t[len(t)/2].Nanoseconds()) / 1e6 / float64(b.Size)}
 	}
 	return out, nil
 }
@@ -88,17 +86,4 @@ func timings(ctx context.Context, bar *bar, d *data.Dataset, size int, sides []s
 func typical(lengths []int, size int) []int {
 	size = min(max(size, 1), len(lengths))
 	return data.EvalOrder(lengths, size)[len(lengths)/size/2]
-}
-
-// text is the latency's numbers, and conditions what they were measured with.
-func (l latency) text() string {
-	return fmt.Sprintf("%.3g ms for a text alone, %.3g ms a text in batches of %d", l.Alone.PerText, l.Batched.PerText, l.Batched.BatchSize)
-}
-
-func (l latency) conditions() string {
-	threads := "threads: one per physical core"
-	if l.Threads > 0 {
-		threads = fmt.Sprintf("threads: %d", l.Threads)
-	}
-	return fmt.Sprintf("medians at %d and %d tokens, onnxruntime %s on %s with its own session options, %s", l.Alone.Tokens, l.Batched.Tokens, l.Onnxruntime, l.Provider, threads)
 }

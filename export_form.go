@@ -1,14 +1,10 @@
-package main
+package peftgraph
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/urfave/cli/v2"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
@@ -16,45 +12,46 @@ import (
 	"github.com/peftgraph/peftgraph/inject/format"
 )
 
-// A form is one way to deploy a trained model.
+// A Form is one way to deploy a trained model.
+type Form string
+
+// The forms.
+const (
+	Merged        Form = "merged"         // what weights can take in is folded into them; the rest are constants
+	Unmerged      Form = "unmerged"       // the adapter stays beside the weights, as constants
+	AdapterInputs Form = "adapter-inputs" // its tensors are inputs too, with their values as defaults
+)
+
+// Forms lists the forms.
+func Forms() []Form { return []Form{Merged, Unmerged, AdapterInputs} }
+
+// File is the form's file in a folder of all forms.
+func (f Form) File() string { return string(f) + ".onnx" }
+
 type form struct {
-	name string
+	name Form
 	// change turns an injected graph into the form, and names the methods that stay beside the base's weights.
 	change func(g *graph.Graph, p *inject.Plan) (unmerged []string, err error)
 }
 
 var (
-	merging  = form{"merged", inject.Merge}
-	constant = form{"unmerged", func(g *graph.Graph, p *inject.Plan) ([]string, error) {
+	constant = form{Unmerged, func(g *graph.Graph, p *inject.Plan) ([]string, error) {
 		inject.Deploy(g)
 		return methodNames(p), inject.Fold(g)
 	}}
-	adapterInputs = form{"adapter-inputs", func(g *graph.Graph, p *inject.Plan) ([]string, error) {
+	forms = []form{{Merged, inject.Merge}, constant, {AdapterInputs, func(g *graph.Graph, p *inject.Plan) ([]string, error) {
 		inject.Deploy(g)
 		return methodNames(p), inject.Overridable(g, p)
-	}}
-	forms = []form{merging, constant, adapterInputs}
+	}}}
 )
 
-func (f form) file() string { return f.name + ".onnx" }
-
-func formFiles() string {
-	var files []string
+func formOf(name Form) (form, error) {
 	for _, f := range forms {
-		files = append(files, f.file())
+		if f.name == name {
+			return f, nil
+		}
 	}
-	return strings.Join(files, ", ")
-}
-
-// chosenForm is the one that the flags ask for without --all.
-func chosenForm(c *cli.Context) form {
-	switch {
-	case c.Bool("merge"):
-		return merging
-	case c.Bool("adapter-inputs"):
-		return adapterInputs
-	}
-	return constant
+	return form{}, settingf("Form", "%q: unknown; the forms are %s", name, fmt.Sprint(Forms()))
 }
 
 func methodNames(p *inject.Plan) []string {
@@ -75,34 +72,28 @@ type target struct {
 	undo             func() // takes away the folders that were made
 }
 
-func newTarget(c *cli.Context, f form, path string) *target {
-	t := &target{form: f, path: path}
-	if f.name == adapterInputs.name {
-		t.adapter = c.String("onnx-adapter")
-	}
-	return t
-}
-
 // An export writes models that are put into their places once all are proven.
 type export struct {
-	*loadedRun
+	run     *Run
+	opt     ExportOptions
 	targets []*target
 }
 
 // stage writes every target where it can be tried.
-func (x *export) stage(c *cli.Context) error {
-	opt := weightsOption(c)
-	if opt.Weights == onnxfile.Reference {
-		if err := detach(x.graph, x.run.Plan); err != nil {
+func (x *export) stage() error {
+	g := x.run.graph
+	if x.opt.Reference {
+		g = g.Clone()
+		if err := detach(g, x.run.Plan); err != nil {
 			return err
 		}
 	}
 	for _, t := range x.targets {
-		g, err := x.deployable(t, c.Bool("keep-outputs"))
+		out, err := t.deployable(g.Clone(), x.run.Plan, x.opt.KeepOutputs)
 		if err != nil {
 			return err
 		}
-		if err := t.stage(g, opt); err != nil {
+		if err := t.stage(out, SaveOptions{SelfContained: !x.opt.Reference}.weights()); err != nil {
 			return err
 		}
 	}
@@ -117,7 +108,7 @@ func (t *target) stage(g *graph.Graph, opt onnxfile.Options) (err error) {
 	t.staged, err = onnxfile.Stage(g, t.path, opt)
 	var outside *onnxfile.OutsideError
 	if errors.As(err, &outside) {
-		return hintedError{err, "write the output into the base's folder, or leave --reference away for one whole file"}
+		return hinted(err, "write the output into the base's folder, or leave setting Reference away for one whole file")
 	}
 	return err
 }
@@ -182,16 +173,15 @@ func (x *export) saveONNXAdapter(path string) error {
 	if err != nil {
 		return err
 	}
-	values, err := x.run.Plan.Values(x.graph)
+	values, err := x.run.Plan.Values(x.run.graph)
 	if err != nil {
 		return err
 	}
 	return format.Save(f, path, x.run.Plan, values)
 }
 
-// deployable returns the trained graph in a target's form.
-func (x *export) deployable(t *target, keepOutputs bool) (*graph.Graph, error) {
-	g, plan := x.graph.Clone(), x.run.Plan
+// deployable turns a trained graph into the target's form.
+func (t *target) deployable(g *graph.Graph, plan *inject.Plan, keepOutputs bool) (*graph.Graph, error) {
 	if !keepOutputs {
 		g.SetOutputs(g.Value(plan.Logits))
 	}
@@ -205,16 +195,5 @@ func (x *export) deployable(t *target, keepOutputs bool) (*graph.Graph, error) {
 	if err := plan.Encoder.Store(g); err != nil {
 		return nil, err
 	}
-	if labels := plan.Task.Labels; len(labels) > 0 {
-		byID := map[string]string{}
-		for i, name := range labels {
-			byID[strconv.Itoa(i)] = name
-		}
-		text, err := json.Marshal(byID)
-		if err != nil {
-			return nil, err
-		}
-		g.SetMeta("id2label", string(text))
-	}
-	return g, nil
+	return g, storeLabels(g, plan.Task)
 }

@@ -1,0 +1,71 @@
+package peftgraph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/graph/crosscheck"
+	"github.com/peftgraph/peftgraph/train/data"
+)
+
+// prove reads the written files back, runs them beside the trained model, and has onnx-go read them too.
+func (x *export) prove(ctx context.Context, e *engine, own *serving, d *data.Dataset) (*Exported, error) {
+	written := make([]side, len(x.targets))
+	for i, t := range x.targets {
+		var done func()
+		var err error
+		if written[i], done, err = e.side(ctx, t.path, t.staged.Path); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.path, err)
+		}
+		defer done()
+	}
+	trained := side{exec: own.Exec, graph: own.Graph, info: own.Info, outputs: []string{x.run.Plan.Logits}, tasks: own.Tasks}
+	pairs, err := e.compare(ctx, d, x.opt.BatchSize, append([]side{trained}, written...)...)
+	if err != nil {
+		return nil, err
+	}
+	res := x.results(pairs)
+	for i, t := range x.targets {
+		if err := res.Forms[i].Comparison.Check(x.opt.Threshold); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.path, err)
+		}
+		if res.Forms[i].Crosscheck, err = t.crossRead(written[i].graph); err != nil {
+			return nil, err
+		}
+	}
+	times, err := e.measure(ctx, d, x.opt.BatchSize, written...)
+	for i := range times {
+		res.Forms[i].Latency = times[i]
+	}
+	return res, err
+}
+
+// crossRead has onnx-go read the staged file, and calls it by the name that it is to have.
+func (t *target) crossRead(g *graph.Graph) (Reading, error) {
+	r, err := crossRead(t.staged.Path, g)
+	var differs *crosscheck.DifferenceError
+	if errors.As(err, &differs) {
+		differs.Path = t.path
+	}
+	r.Path = t.path
+	return r, err
+}
+
+// results starts what is to be told from the comparisons: of the trained model with each form, then of each two forms.
+func (x *export) results(pairs []Comparison) *Exported {
+	res := &Exported{Pairs: []FormPair{}}
+	for i, t := range x.targets {
+		res.Forms = append(res.Forms, ExportedForm{Form: t.form.name, Output: t.path, Bytes: t.staged.Bytes, WeightsIn: t.staged.Refers,
+			Merged: t.merged, Unmerged: t.unmerged, Adapter: t.adapter, Comparison: pairs[i]})
+	}
+	between := pairs[len(x.targets):]
+	for i, a := range x.targets {
+		for _, b := range x.targets[i+1:] {
+			res.Pairs = append(res.Pairs, FormPair{[2]Form{a.form.name, b.form.name}, between[0]})
+			between = between[1:]
+		}
+	}
+	return res
+}
