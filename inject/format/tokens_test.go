@@ -20,6 +20,7 @@ func TestTaggersWritten(t *testing.T) {
 	lora := func(modules string) *inject.LoRA {
 		return &inject.LoRA{R: 2, Alpha: 5, Bias: "none", Init: "default", Targets: inject.Targets{Modules: inject.ParseNames(modules)}}
 	}
+	place := inject.Placement{Tokens: 3, Layout: inject.LayoutPEFT, Combine: inject.CombinePrefix, Pool: inject.PoolFirst}
 	both := []string{HFPEFT, AdapterHub}
 	bottleneck, err := inject.New("adapter")
 	if err != nil {
@@ -34,7 +35,7 @@ func TestTaggersWritten(t *testing.T) {
 		{"bert_token", "bert_existing", inject.HeadTokens, lora("query,value"), both},
 		{"bert", "bert_all_linear", inject.HeadTokens, lora("all-linear"), both[:1]},
 		{"bert", "bert_ia3", inject.HeadTokens, &inject.IA3{Init: true}, both[:1]},
-		{"bert", "bert_prompt", inject.HeadTokens, &inject.Prompt{Placement: inject.Placement{Tokens: 3, Layout: inject.LayoutPEFT, Combine: inject.CombinePrefix, Pool: inject.PoolFirst}, Init: "vocab"}, both[:1]},
+		{"bert", "bert_prompt", inject.HeadTokens, &inject.Prompt{Placement: place, Init: "vocab"}, both[:1]},
 		{"roberta", "roberta", inject.HeadTokens, lora("query,value"), both},
 		{"distilbert", "distilbert", inject.HeadTokens, lora("q_lin"), both},
 		{"bert", "bert_bottleneck", inject.HeadTokens, bottleneck, both[1:]},
@@ -76,6 +77,9 @@ func (f *fixture) tagger(t *testing.T, to, name string, head inject.HeadKind, m 
 		t.Fatal(err)
 	}
 	f.writeExpected(t, f.dir, want)
+	if config, err := readConfig(filepath.Join(f.dir, hfConfigFile)); err != nil || strings.Contains(string(config["target_modules"]), inject.AllLinear) {
+		t.Errorf("target_modules %s, which PEFT takes to mean the classifier too: %v", config["target_modules"], err)
+	}
 	a, err := formats[to].Load(f.dir)
 	if err != nil {
 		t.Fatal(err)

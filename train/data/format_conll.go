@@ -96,7 +96,8 @@ func (c conll) sentences(text string, yield func(line int, columns [][]string)) 
 			return nil
 		}
 		if len(fields) != c.width {
-			return &lineError{n, fmt.Sprintf("%s where the first line of a word has %d: CoNLL has a word a line with the same columns, and an empty line between sentences", counted(len(fields), "column"), c.width)}
+			return &lineError{n, fmt.Sprintf("%s where the first line of a word has %d: CoNLL has a word a line with the same columns, "+
+				"and an empty line between sentences", counted(len(fields), "column"), c.width)}
 		}
 		if start == 0 {
 			start = n

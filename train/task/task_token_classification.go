@@ -73,15 +73,23 @@ func (t *TokenClassification) fits(names []string, set *data.Set, given bool) er
 		return fmt.Errorf("%s: %w", where, err)
 	case t.Scheme != "" || set == nil:
 		return nil
-	case s == metric.Plain && !given && !slices.ContainsFunc(names, func(n string) bool { _, err := strconv.Atoi(n); return err != nil }):
-		return &SchemeError{where, "the tags are numbers: nothing says what they stand for", "name them with --labels O,B-PER,… in the order of their numbers, or --scheme plain if they are meant as they are"}
+	case s == metric.Plain && !given && !slices.ContainsFunc(names, noNumber):
+		return &SchemeError{where, "the tags are numbers: nothing says what they stand for",
+			"name them with --labels O,B-PER,… in the order of their numbers, or --scheme plain if they are meant as they are"}
 	case s == metric.Plain && slices.ContainsFunc(names, entityTag) && slices.Contains(names, "O"):
 		odd := names[slices.IndexFunc(names, func(n string) bool { return n != "O" && !entityTag(n) })]
-		return &SchemeError{where, fmt.Sprintf("there are tags of entities and others such as %q", odd), "correct them, or --scheme plain if each tag is a class of its own"}
+		return &SchemeError{where, fmt.Sprintf("there are tags of entities and others such as %q", odd),
+			"correct them, or --scheme plain if each tag is a class of its own"}
 	case s == metric.BIO && t.Strict && looksLikeIOB1(set):
-		return &SchemeError{where, "the tags are of bio or of iob1: entities begin with I-, and B- is only where one follows another of its type", "say which with --scheme"}
+		return &SchemeError{where, "the tags are of bio or of iob1: entities begin with I-, and B- is only where one follows another of its type",
+			"say which with --scheme"}
 	}
 	return nil
+}
+
+func noNumber(tag string) bool {
+	_, err := strconv.Atoi(tag)
+	return err != nil
 }
 
 // entityTag reports whether a tag is a scheme's letter and a type.
