@@ -81,6 +81,9 @@ func Read(path string, opt Options) (*Set, error) {
 		return nil, locate(path, err)
 	}
 	set, err := readTable(f, text, opt)
+	if err != nil && taggedWords(text, opt.Schema) {
+		return nil, &TaggedWordsError{path}
+	}
 	if err != nil {
 		return nil, locate(path, err)
 	}

@@ -53,6 +53,9 @@ func (t *TokenClassification) Labels(set *data.Set, given []string) ([]string, e
 		return nil, err
 	}
 	if _, err := data.NewLabels(names); err != nil {
+		if given == nil {
+			err = fmt.Errorf("task: %s: column %q holds %q only: %w", set.Path, set.LabelColumn, names, err)
+		}
 		return nil, err
 	}
 	return names, t.fits(names, set, given != nil)

@@ -335,7 +335,7 @@ func TestBadTags(t *testing.T) {
 		{TokenClassification{}, "B-A tag O O O", "", `there are tags of entities and others such as "tag"`},
 		{TokenClassification{}, "1 2 0 0 0", "", "the tags are numbers"},
 		{TokenClassification{Strict: true}, "I-A I-A B-A O O", "", "are of bio or of iob1"},
-		{TokenClassification{}, "O O O O O", "", "a classifier needs two classes"},
+		{TokenClassification{}, "O O O O O", "", `x.jsonl: column "tags" holds ["O"] only: data: labels ["O"]: a classifier needs two classes`},
 		{TokenClassification{}, "1 2 1 1 1", "O,B-A,I-A", "nothing says whether they count from 0 or from 1"},
 		{TokenClassification{}, "O O O O O", "O,B-A,O", `label "O" is given twice`},
 		// and what is right
