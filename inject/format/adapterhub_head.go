@@ -112,8 +112,10 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	switch {
 	case h.Type == hubMaskedLM:
 		return h.maskedLM()
+	case h.Type == hubTagging:
+		return h.tagging()
 	case !known:
-		types := slices.Compact(slices.Sorted(maps.Values(hubHeadTypes)))
+		types := slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Values(hubHeadTypes)), hubMaskedLM, hubTagging))))
 		return none, "", fmt.Errorf("head_type %q is not supported; supported are %s", h.Type, strings.Join(types, ", "))
 	case !h.Bias:
 		return none, "", errors.New("bias is false: a classifier without one is not supported")
@@ -133,14 +135,32 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	if of == "regression" {
 		return inject.Task{Type: of}, kind, nil
 	}
-	task := inject.Task{Type: of, Labels: numberedLabels(h.Labels)}
+	labels, err := h.labels()
+	return inject.Task{Type: of, Labels: labels}, kind, err
+}
+
+// labels are the classes' names, numbers for those without one.
+func (h hubHead) labels() ([]string, error) {
+	out := numberedLabels(h.Labels)
 	for label, i := range h.LabelIDs {
 		if i < 0 || i >= h.Labels {
-			return none, "", fmt.Errorf("label2id: %q is class %d of %d", label, i, h.Labels)
+			return nil, fmt.Errorf("label2id: %q is class %d of %d", label, i, h.Labels)
 		}
-		task.Labels[i] = label
+		out[i] = label
 	}
-	return task, kind, nil
+	return out, nil
+}
+
+// hubLabelIDs is the inverse of labels.
+func hubLabelIDs(p *inject.Plan) map[string]int {
+	if len(p.Task.Labels) == 0 {
+		return nil
+	}
+	out := map[string]int{}
+	for i, label := range p.Task.Labels {
+		out[label] = i
+	}
+	return out
 }
 
 // taskType returns our task.
@@ -183,6 +203,9 @@ func hubHeadConfig(p *inject.Plan) (any, error) {
 			"layers": 2, "activation_function": "gelu", "layer_norm": true, "bias": true, "shift_labels": false, "label2id": nil,
 		}, nil
 	}
+	if h, ok := hubTaggerOf(p); ok {
+		return h, nil
+	}
 	return hubClassifier(p)
 }
 
@@ -201,12 +224,7 @@ func hubClassifier(p *inject.Plan) (hubHead, error) {
 	case kind != inject.HeadCLS:
 		return h, fmt.Errorf("format: AdapterHub has no head of the kind %q for %s: it reads the first token or the pooler", kind, p.Encoder.Family)
 	}
-	if len(p.Task.Labels) > 0 {
-		h.LabelIDs = map[string]int{}
-		for i, label := range p.Task.Labels {
-			h.LabelIDs[label] = i
-		}
-	}
+	h.LabelIDs = hubLabelIDs(p)
 	if p.Head.Dropout > 0 {
 		h.Dropout = &p.Head.Dropout
 	}

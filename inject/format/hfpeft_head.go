@@ -53,7 +53,10 @@ func headed(p *inject.Plan) bool {
 
 // hfHeadOf returns Hugging Face's head that computes what the plan's does, or false where there is none.
 func hfHeadOf(p *inject.Plan) (hfHead, bool) {
-	h := hfHeads[p.Encoder.Family]
+	h, _, ok := hfTokenHead(p)
+	if !ok {
+		h = hfHeads[p.Encoder.Family]
+	}
 	return h, headed(p) && slices.Contains(h.kinds, p.Head.Kind)
 }
 
@@ -102,6 +105,9 @@ func hfSavedModules(p *inject.Plan) []string {
 // reads and what its outputs are; it doesn't in PEFT's own files.
 func (a *Adapter) readHead(task, root string, metadata map[string]string) error {
 	declared := metadata[hfMetaHead]
+	if found, err := a.readTokenHead(task, root); found {
+		return err
+	}
 	key, kind, err := a.hfHeadKind(root, declared)
 	if err != nil {
 		return err
@@ -114,7 +120,7 @@ func (a *Adapter) readHead(task, root string, metadata map[string]string) error 
 	}
 	switch {
 	case task != "" && task != "SEQ_CLS" && task != "FEATURE_EXTRACTION":
-		return fmt.Errorf("task_type %s is not supported; SEQ_CLS and FEATURE_EXTRACTION are", task)
+		return fmt.Errorf("task_type %s is not supported; supported are %s", task, strings.Join(hfTaskTypes(), ", "))
 	case task == "SEQ_CLS" && w == nil:
 		return fmt.Errorf("tensor %q is missing: the classifier would stay random", key)
 	case w == nil:

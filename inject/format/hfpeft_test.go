@@ -300,7 +300,7 @@ func TestPEFTUnsupportedKeys(t *testing.T) {
 		"kasa_config": `{"x": 1}`, "layer_replication": "[[0, 2]]", "loftq_config": `{"loftq_bits": 4}`, "lora_ga_config": `{"x": 1}`,
 		"monteclora_config": `{"x": 1}`, "target_parameters": `["w"]`, "trainable_token_indices": "[1]", "use_bdlora": `{"x": 1}`,
 		"use_qalora": "true", "velora_config": `{"x": 1}`, "megatron_config": `{"x": 1}`, "fan_in_fan_out": "true",
-		"init_lora_weights": `"corda"`, "task_type": `"TOKEN_CLS"`,
+		"init_lora_weights": `"corda"`, "task_type": `"CAUSAL_LM"`,
 	} {
 		dir := copyFolder(t, "lora_seqcls")
 		edit(t, filepath.Join(dir, hfConfigFile), func(text []byte) []byte {

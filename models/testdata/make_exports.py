@@ -85,6 +85,8 @@ def legacy_cases():
     yield Case("bert_torch2_legacy_op14_seqcls", "4.57", model="BertForSequenceClassification", commit=True)
     yield Case("bert_torch2_legacy_op14_mlm", "4.57", model="BertForMaskedLM", commit=True)
     yield Case("bert_torch2_legacy_op13_mlm_nofold", "4.57", model="BertForMaskedLM", opset=13, fold=False, config=ONE_LAYER)
+    yield Case("bert_torch2_legacy_op14_tokencls", "4.57", model="BertForTokenClassification", commit=True)
+    yield Case("bert_torch2_dynamo_op18_tokencls", "4.57", "dynamo", opset=18, model="BertForTokenClassification", commit=True)
     yield Case("bert_torch2_legacy_op14_nopooler", "4.57", config=dict(BERT, pooler=False))
     yield Case("bert_torch2_legacy_op14_gemm", "4.57", gemm=True, config=ONE_LAYER, commit=True)
     for kind in ("relative_key", "relative_key_query"):
@@ -307,6 +309,8 @@ def build_transformer(case):
     config = cls.config_class(**settings)
     if case.model.endswith("ForSequenceClassification"):
         config.num_labels = 3
+    if case.model.endswith("ForTokenClassification"):
+        config.num_labels = 5
     if hasattr(config, "use_cache"):
         config.use_cache = False
     if case.attention and hasattr(cls, "_from_config") and not case.release.startswith("4.36"):

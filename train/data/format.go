@@ -46,6 +46,11 @@ type format struct {
 	extensions []string // with the dot
 	// columns, where set, are the names of a layout that has no header.
 	columns []string
+	// vague: files of other formats have the extensions too.
+	vague bool
+	// sniff, where set, reports whether a text that begins so and is read with the schema is of the format: for extensions that
+	// don't say. The beginning ends with a line, or with the text.
+	sniff func(begin string, s *Schema) bool
 	// scan reads UTF-8 without a byte order mark, and gives its rows to out as they come, in cells that it may have of out; it
 	// stops at the first error that out returns. Nothing of the text needs to stay in memory.
 	scan func(in *bufio.Reader, out *rows) error
@@ -129,6 +134,31 @@ func formatFor(path, name string) (*format, error) {
 		}
 	}
 	return nil, fmt.Errorf("no format is known by the extension %q; name one of %s", ext, strings.Join(Formats(), ", "))
+}
+
+// sniffed returns the format that a text looks to be of where its name doesn't say, else f.
+func sniffed(f *format, begin string, opt Options) *format {
+	if opt.Format != "" || f != nil && !f.vague {
+		return f
+	}
+	for _, n := range Formats() {
+		if own := formats[n]; own.sniff != nil && own.sniff(begin, opt.Schema) {
+			return own
+		}
+	}
+	return f
+}
+
+// lines calls yield with each line of a text that is in memory and its number, without its end.
+func lines(text string, yield func(line int, s string) error) error {
+	n := 0
+	for s := range strings.Lines(text) {
+		n++
+		if err := yield(n, trimEnd(s)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // trimEnd drops a line's end, \n or \r\n.

@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	register(&format{name: "text", extensions: []string{".txt"}, columns: []string{"text"}, scan: scanText})
+	register(&format{name: "text", extensions: []string{".txt"}, vague: true, columns: []string{"text"}, scan: scanText})
 	register(&format{name: "trec", extensions: []string{".label"}, columns: []string{"label", "text"}, scan: scanTREC})
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	register(&format{name: "tsv", extensions: []string{".tsv"}, scan: scanTSV})
+	register(&format{name: "tsv", extensions: []string{".tsv"}, vague: true, scan: scanTSV})
 }
 
 // scanTSV reads tab-separated values as GLUE writes them: nothing is quoted, so a

@@ -76,8 +76,18 @@ func (r *rows) readFile() error {
 
 // from reads a source. Its errors name the file and, where there is one, the row.
 func (r *rows) from(src *source) (err error) {
-	if r.f, err = formatFor(r.path, r.opt.Format); err != nil {
-		return r.locate(err)
+	f, unknown := formatFor(r.path, r.opt.Format)
+	if unknown != nil && (r.opt.Format != "" || !r.opt.Schema.words()) {
+		return r.locate(unknown)
+	}
+	if r.f = f; f == nil || f.vague && r.opt.Format == "" {
+		begin, err := src.begin(r.opt.Latin1)
+		if err != nil {
+			return r.locate(err)
+		}
+		if r.f = sniffed(f, begin, r.opt); r.f == nil {
+			return r.locate(unknown)
+		}
 	}
 	if r.f.columns != nil {
 		r.probe = 1

@@ -17,9 +17,10 @@ const Stdin = "-"
 // A source is where a format's bytes come from.
 type source struct {
 	in   io.Reader
-	file *os.File // nil where in is no file
-	size int64    // of what in gives, 0 where that isn't known
-	read int64    // of it so far
+	file *os.File      // nil where in is no file
+	size int64         // of what in gives, 0 where that isn't known
+	read int64         // of it so far
+	utf8 *bufio.Reader // of it as text, once that was asked for
 }
 
 // sourceBuffer is how many bytes are read at a time.
@@ -49,13 +50,35 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 // text is the source as UTF-8 without a byte order mark; that it is UTF-8 is for the reader to check, who knows the line.
-func (s *source) text(latin1 bool) (*bufio.Reader, error) {
+func (s *source) text(latin1 bool) (_ *bufio.Reader, err error) {
+	if s.utf8 == nil {
+		s.utf8, err = s.asText(latin1)
+	}
+	return s.utf8, err
+}
+
+// begin is how the text begins, up to a line's end.
+func (s *source) begin(latin1 bool) (string, error) {
+	in, err := s.text(latin1)
+	if err != nil {
+		return "", err
+	}
+	part, err := in.Peek(in.Size())
+	if err == nil {
+		part = part[:bytes.LastIndexByte(part, '\n')+1]
+	} else if err != io.EOF {
+		return "", err
+	}
+	return string(part), nil
+}
+
+func (s *source) asText(latin1 bool) (*bufio.Reader, error) {
 	in, err := s.unpacked()
 	if err != nil {
 		return nil, err
 	}
 	if latin1 {
-		return bufio.NewReader(charmap.ISO8859_1.NewDecoder().Reader(in)), nil
+		return bufio.NewReaderSize(charmap.ISO8859_1.NewDecoder().Reader(in), sourceBuffer), nil
 	}
 	mark, err := in.Peek(3)
 	if err != nil && err != io.EOF {

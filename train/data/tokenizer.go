@@ -116,8 +116,8 @@ func (t *Tokenizer) encode(text, pair string, hasPair bool, maxLen int, aligned 
 	return t.pair.fit(a, t.tokenize(pair, aligned), maxLen)
 }
 
-// EncodeAll encodes examples on all cores and keeps their order; truncated counts the
-// encodings that maxLen cut.
+// EncodeAll encodes examples, by their words where they are cut into some, on all cores and keeps their order; truncated
+// counts the encodings that maxLen cut.
 func (t *Tokenizer) EncodeAll(examples []Example, maxLen int) (encodings []Encoding, truncated int) {
 	return t.encodeAll(examples, maxLen, false)
 }
@@ -129,28 +129,41 @@ func (t *Tokenizer) EncodeAllAligned(examples []Example, maxLen int) (encodings 
 
 func (t *Tokenizer) encodeAll(examples []Example, maxLen int, aligned bool) (encodings []Encoding, truncated int) {
 	encodings = make([]Encoding, len(examples))
-	var next, cut atomic.Int64
+	onAllCores(len(examples), func(i int) {
+		ex := &examples[i]
+		if ex.Words != nil {
+			encodings[i] = t.EncodeWords(ex.Words, nil, false, maxLen)
+		} else {
+			encodings[i] = t.encode(ex.Text, ex.Pair, ex.HasPair, maxLen, aligned)
+		}
+	})
+	for _, e := range encodings {
+		if e.Truncated {
+			truncated++
+		}
+	}
+	return encodings, truncated
+}
+
+// onAllCores calls do with 0 … n−1, on all cores.
+func onAllCores(n int, do func(i int)) {
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	const chunk = 64
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for {
 				lo := int(next.Add(chunk)) - chunk
-				if lo >= len(examples) {
+				if lo >= n {
 					return
 				}
-				for i := lo; i < min(lo+chunk, len(examples)); i++ {
-					ex := &examples[i]
-					encodings[i] = t.encode(ex.Text, ex.Pair, ex.HasPair, maxLen, aligned)
-					if encodings[i].Truncated {
-						cut.Add(1)
-					}
+				for i := lo; i < min(lo+chunk, n); i++ {
+					do(i)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	return encodings, int(cut.Load())
 }
 
 // truncate returns how many of a and b tokens to keep so that they are at most limit

@@ -42,15 +42,27 @@ func (t *Tokenizer) EncodeWindows(text, pair string, hasPair bool, maxLen, strid
 	if stride < 0 {
 		return nil, fmt.Errorf("data: windows overlap by %d tokens; take 0 or more", stride)
 	}
-	a, b, tmpl := t.tokenize(text, true), pieces{}, t.single
+	if hasPair {
+		return t.pair.windows(t.tokenize(text, true), t.tokenize(pair, true), true, maxLen, stride)
+	}
+	return t.single.windows(t.tokenize(text, true), pieces{}, false, maxLen, stride)
+}
+
+// EncodeWordWindows is EncodeWindows for a text that is cut into words already, each of which is tokenized alone: Offsets and
+// Words are as EncodeWords has them.
+func (t *Tokenizer) EncodeWordWindows(words []string, maxLen, stride int) ([]Encoding, error) {
+	return t.single.windows(t.tokenizeWords(words), pieces{}, false, maxLen, stride)
+}
+
+// windows lays out a and b as EncodeWindows says, the windows being of b where hasPair is set.
+func (t template) windows(a, b pieces, hasPair bool, maxLen, stride int) ([]Encoding, error) {
 	long, fixed := &a, 0
 	if hasPair {
-		b, tmpl = t.tokenize(pair, true), t.pair
 		long, fixed = &b, len(a.ids)
 	}
-	n, room := len(long.ids), maxLen-tmpl.specials()-fixed
+	n, room := len(long.ids), maxLen-t.specials()-fixed
 	if maxLen <= 0 || n <= room {
-		return []Encoding{tmpl.build(a, b)}, nil
+		return []Encoding{t.build(a, b)}, nil
 	}
 	if room <= stride {
 		return nil, noRoom(room, fixed, maxLen, stride)
@@ -60,7 +72,7 @@ func (t *Tokenizer) EncodeWindows(text, pair string, hasPair bool, maxLen, strid
 	for start, stop := 0, 0; stop < n; start += room - stride {
 		stop = min(start+room, n)
 		*long = whole.slice(start, stop)
-		out = append(out, tmpl.build(a, b))
+		out = append(out, t.build(a, b))
 	}
 	return out, nil
 }

@@ -39,15 +39,20 @@ func ParseScheme(name string) (Scheme, error) {
 }
 
 // DetectScheme tells the scheme of a set of tags by their prefixes. Tags of which one has no prefix at all are Plain. A set with B-
-// and I- only is BIO: IOB1 has the same tags, so that it must be named; without B-, only IOB1 can mean it.
+// and I- only is BIO: IOB1 has the same tags, so that it must be named; without B-, only IOB1 can mean it. Tags that are letters
+// alone, B and O among them, are of entities of one type that has no name.
 func DetectScheme(tags []string) (Scheme, error) {
 	letters := map[string]bool{}
+	alone := slices.Contains(tags, "B") && slices.Contains(tags, "O")
+	for _, t := range tags {
+		alone = alone && len(t) == 1
+	}
 	for _, t := range tags {
 		if t == "O" {
 			continue
 		}
 		prefix, _, dash := strings.Cut(t, "-")
-		if !slices.Contains([]string{"B", "I", "E", "S", "L", "U"}, prefix) || !dash {
+		if !slices.Contains([]string{"B", "I", "E", "S", "L", "U"}, prefix) || !dash && !alone {
 			return Plain, nil
 		}
 		letters[prefix] = true
@@ -68,6 +73,18 @@ func DetectScheme(tags []string) (Scheme, error) {
 		return Plain, nil
 	}
 	return BIO, nil
+}
+
+// Check fails for a set of tags of which one isn't of the scheme: a letter that it has, with or without a type. Plain has any.
+func (s Scheme) Check(tags []string) error {
+	g, ok := grammars[s]
+	for _, t := range tags {
+		letter, _, _ := strings.Cut(t, "-")
+		if ok && (len(letter) != 1 || !strings.Contains(g.letters, letter)) {
+			return fmt.Errorf("metric: tag %q isn't of scheme %s, whose tags are O and, before a dash and a type, %s", t, s, strings.ReplaceAll(g.letters, "O", ""))
+		}
+	}
+	return nil
 }
 
 // A pattern matches a pair of neighbouring tags: the letters that the first and the second may have, and how their types compare.

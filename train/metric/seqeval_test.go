@@ -109,7 +109,8 @@ func TestSchemes(t *testing.T) {
 	cases := load[set](t, "entities.json", "detect")
 	// what seqeval doesn't detect
 	cases = append(cases, set{"O I-A", "IOB1"}, set{"NOUN VERB", "plain"}, set{"O B-A NOUN", "plain"},
-		set{"O", "plain"}, set{"O I-A S-A", "IOBES"})
+		set{"O", "plain"}, set{"O I-A S-A", "IOBES"},
+		set{"B I O", "BIO"}, set{"B E I O S", "IOBES"}, set{"B I", "plain"}, set{"B O X", "plain"}, set{"B I O NOUN", "plain"})
 	for _, c := range cases {
 		want, err := ParseScheme(c.Scheme)
 		if err != nil {
@@ -123,6 +124,14 @@ func TestSchemes(t *testing.T) {
 		if got, err := DetectScheme(strings.Fields(tags)); err == nil {
 			t.Errorf("%s: %s without an error", tags, got)
 		}
+	}
+	for tags, want := range map[string]string{"O B-A I-A": "", "O B I": "", "O B-A E-A": `"E-A" isn't of scheme BIO`, "O B-A Bad": `"Bad" isn't`, "O -A": `"-A" isn't`} {
+		if err := BIO.Check(strings.Fields(tags)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", tags, err, want)
+		}
+	}
+	if err := Plain.Check([]string{"NOUN", "B-A"}); err != nil {
+		t.Error(err)
 	}
 	for name, want := range map[string]Scheme{"bio": BIO, "iob2": BIO, "BIOES": IOBES, "PLAIN": Plain} {
 		if got, err := ParseScheme(name); err != nil || got != want {
