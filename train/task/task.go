@@ -60,6 +60,7 @@ type Loss struct {
 	Output  *graph.Value
 	Targets map[string]*graph.Value // by the names of the task's targets
 	Weights *graph.Value            // float [units], or [batch, tokens] for targets of tokens
+	Mask    *graph.Value            // the model's attention mask [batch, tokens], in the type that it has; nil for a model without one
 	Outputs int
 }
 
