@@ -62,6 +62,14 @@ func (s *Set) Columns() string {
 	return out
 }
 
+// At says where an error about an example is: in which file, and on which line where it has one.
+func (s *Set) At(example int, err error) error {
+	if s.Examples[example].Row == 0 {
+		return fmt.Errorf("data: %s: example %d: %w", s.Path, example+1, err)
+	}
+	return fmt.Errorf("data: %s:%d: %w", s.Path, s.Examples[example].Row, err)
+}
+
 // Read reads a file of examples. Its errors name the file, the row where there is one,
 // and what to try; a file without any example is an error too.
 func Read(path string, opt Options) (*Set, error) {

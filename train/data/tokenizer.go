@@ -110,28 +110,35 @@ func (t *Tokenizer) encode(text, pair string, hasPair bool, maxLen int, aligned 
 // encodings that maxLen cut.
 func (t *Tokenizer) EncodeAll(examples []Example, maxLen int) (encodings []Encoding, truncated int) {
 	encodings = make([]Encoding, len(examples))
-	var next, cut atomic.Int64
+	var cut atomic.Int64
+	onAllCores(len(examples), func(i int) {
+		ex := &examples[i]
+		if encodings[i] = t.Encode(ex.Text, ex.Pair, ex.HasPair, maxLen); encodings[i].Truncated {
+			cut.Add(1)
+		}
+	})
+	return encodings, int(cut.Load())
+}
+
+// onAllCores does a piece of work for each of 0 … n−1, in no particular order.
+func onAllCores(n int, work func(i int)) {
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	const chunk = 64
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for {
 				lo := int(next.Add(chunk)) - chunk
-				if lo >= len(examples) {
+				if lo >= n {
 					return
 				}
-				for i := lo; i < min(lo+chunk, len(examples)); i++ {
-					ex := &examples[i]
-					encodings[i] = t.Encode(ex.Text, ex.Pair, ex.HasPair, maxLen)
-					if encodings[i].Truncated {
-						cut.Add(1)
-					}
+				for i := lo; i < min(lo+chunk, n); i++ {
+					work(i)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	return encodings, int(cut.Load())
 }
 
 // truncate returns how many of a and b tokens to keep so that they are at most limit
