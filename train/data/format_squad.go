@@ -18,24 +18,24 @@ var squadColumns = []string{"id", "title", "question", "context", "answers.text"
 // A squadFile is SQuAD's JSON, 1.1 or 2.0: questions below paragraphs below articles.
 type squadFile struct {
 	Data []struct {
-		Title      string
+		Title      string `json:"title"`
 		Paragraphs []struct {
-			Context *string
-			QAs     []json.RawMessage
-		}
-	}
+			Context *string           `json:"context"`
+			QAs     []json.RawMessage `json:"qas"`
+		} `json:"paragraphs"`
+	} `json:"data"`
 }
 
 type squadQuestion struct {
-	ID           any
-	Question     *string
-	Answers      *[]squadAnswer
-	IsImpossible *bool `json:"is_impossible"`
+	ID           any            `json:"id"`
+	Question     *string        `json:"question"`
+	Answers      *[]squadAnswer `json:"answers"`
+	IsImpossible *bool          `json:"is_impossible"`
 }
 
 type squadAnswer struct {
-	Text  *string
-	Start *int `json:"answer_start"`
+	Text  *string `json:"text"`
+	Start *int    `json:"answer_start"`
 }
 
 // parseSQuAD makes each question a row, on the line where it begins.

@@ -104,7 +104,7 @@ func TestReadRefuses(t *testing.T) {
 		{"JSON null", "x.jsonl", "null\n", Options{}, "x.jsonl:1: not a JSON object"},
 		{"JSON lacks a key", "x.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n", Options{}, `x.jsonl:2: no value for "label"`},
 		{"JSON null label", "x.jsonl", "{\"text\": \"a\", \"label\": null}\n", Options{}, `x.jsonl:1: no value for "label"`},
-		{"unknown format", "x.tsv", "a", Options{Format: "parquet"}, `unknown format "parquet"; known: csv, jsonl, text, trec, tsv`},
+		{"unknown format", "x.tsv", "a", Options{Format: "parquet"}, `unknown format "parquet"; known: ` + strings.Join(Formats(), ", ")},
 		{"unknown extension", "x.xls", "a", Options{}, `extension ".xls"; name one of csv, jsonl`},
 		{"trec without a space", "x.label", "NUM\n", Options{}, "x.label:1: no space"},
 	} {

@@ -159,16 +159,18 @@ func findAnswer(context []rune, text, start string) (answerAt, error) {
 		return answerAt{}, fmt.Errorf("answer_start %q of the answer %q is no whole number", start, text)
 	case text == "":
 		return answerAt{}, fmt.Errorf("the answer at %d is empty", at)
-	case at < 0 || end > len(context):
-		return answerAt{}, fmt.Errorf("the answer %q at %d isn't within its context, which has %d code points", text, at, len(context))
-	case string(context[at:end]) == text:
-		return answerAt{at, end}, nil
 	}
-	why := "it is nowhere in the context"
-	if i := strings.Index(string(context), text); i >= 0 {
-		why = fmt.Sprintf("it is at %d; answer_start counts Unicode code points from 0", len([]rune(string(context)[:i])))
+	stands := fmt.Sprintf("which ends at %d", len(context))
+	if at >= 0 && end <= len(context) {
+		if stands = fmt.Sprintf("where %q is", string(context[at:end])); string(context[at:end]) == text {
+			return answerAt{at, end}, nil
+		}
 	}
-	return answerAt{}, fmt.Errorf("the answer %q isn't at %d of its context, where %q is: %s", text, at, string(context[at:end]), why)
+	found := "it is nowhere in it"
+	if before, _, ok := strings.Cut(string(context), text); ok {
+		found = fmt.Sprintf("it is at %d; answer_start counts Unicode code points from 0", len([]rune(before)))
+	}
+	return answerAt{}, fmt.Errorf("the answer %q isn't at %d of its context, %s: %s", text, at, stands, found)
 }
 
 // in returns an answer's first and last token in a window, 0 for both where it isn't there as a whole. These are Hugging Face's
@@ -249,10 +251,19 @@ func (q *QuestionAnswering) Fit(r *Results) error {
 		return nil
 	}
 	all, err := q.squad(r)
-	if err == nil {
-		q.Threshold = all["best_f1_thresh"]
+	if err != nil {
+		return err
 	}
-	return err
+	q.Threshold = all["best_f1_thresh"]
+	const rounding = 1e-6
+	if fitted, err := q.squad(r); err != nil || fitted["f1"] >= all["best_f1"]-rounding {
+		return err
+	}
+	// The script says 0 where it is best to answer nothing, whatever the scores.
+	for _, windows := range r.Data.Windows() {
+		q.Threshold = min(q.Threshold, q.best(r, windows).difference()-1)
+	}
+	return nil
 }
 
 // squad evaluates the best answers with their no-answer scores. Its questions go by their numbers, since ids may be missing.
