@@ -18,7 +18,7 @@ func TestFullSharesBytesAndKeepsNames(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	g := f.Load(t)
 	before := hashes(t, g)
-	plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}}, &inject.Full{})
+	plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}, Head: inject.HeadPooler}, &inject.Full{})
 	for _, tr := range plan.Trainables {
 		if tr.Method == "full" && g.Value(tr.Name).Init() != g.Value(tr.Base).Init() {
 			t.Errorf("%q has bytes of its own", tr.Name)
@@ -86,7 +86,7 @@ func TestCopiesOfOverridableInitializers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}}, &inject.Full{})
+	plan := injecttest.Into(t, g, inject.Options{Task: inject.Task{Type: "regression"}, Head: inject.HeadPooler}, &inject.Full{})
 	injecttest.Move(t, g, plan, 0.4)
 	want := outputs(t, f, g, []string{plan.Logits})[plan.Logits]
 	if _, err := inject.Merge(g, plan); err != nil {

@@ -83,8 +83,6 @@ func (f *folding) tensor(v *graph.Value, withBase bool) (t *graph.Tensor, own bo
 	return t, own, nil
 }
 
-func isInjected(name string) bool { return strings.HasPrefix(name, "peft/") }
-
 // store makes v's readers that aren't folded themselves read a constant.
 func (f *folding) store(v *graph.Value) error {
 	folded := func(n *graph.Node) bool { return f.known[n.Output(0)] != nil }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -263,7 +264,7 @@ func (in *Injection) pooledShape() graph.Shape {
 func (in *Injection) classifierStart(h *head) (w, b *graph.Tensor, err error) {
 	e, outputs := in.Encoder, in.Plan.Task.Outputs()
 	if h.classifier == nil {
-		data := normal(in.Rand("classifier"), outputs*e.Hidden, 0.02)
+		data := numeric.Normal(in.Rand("classifier"), outputs*e.Hidden, 0.02)
 		return graph.TensorOf([]int64{int64(outputs), int64(e.Hidden)}, data), graph.TensorOf(nil, make([]float32, outputs)), nil
 	}
 	if w, b, err = baseLinear(h.classifier(e)); err != nil {
@@ -282,7 +283,7 @@ func baseLinear(l *models.Linear) (w, b *graph.Tensor, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		w = graph.TensorOf([]int64{int64(l.Out), int64(l.In)}, transpose(data, l.In, l.Out))
+		w = graph.TensorOf([]int64{int64(l.Out), int64(l.In)}, numeric.Transpose(data, l.In, l.Out))
 	}
 	if l.Bias == nil {
 		return w, graph.TensorOf(nil, make([]float32, l.Out)), nil
@@ -305,15 +306,4 @@ func (in *Injection) tokens() graph.Shape {
 		return s.Clone()
 	}
 	return graph.Shape{graph.UnknownDim(), graph.UnknownDim()}
-}
-
-// transpose returns the [cols, rows] form of a [rows, cols] matrix.
-func transpose(m []float32, rows, cols int) []float32 {
-	out := make([]float32, len(m))
-	for r := range rows {
-		for c := range cols {
-			out[c*rows+r] = m[r*cols+c]
-		}
-	}
-	return out
 }

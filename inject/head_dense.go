@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -33,7 +34,7 @@ func registerDense(kind HeadKind, summary string, d headDense) {
 // else N(0, 0.02²) and zeros.
 func (in *Injection) denseStart(p *graph.Patch, d *headDense) (w, b *graph.Value) {
 	n, how := int64(in.Encoder.Hidden), "normal(0.02)"
-	tw := graph.TensorOf([]int64{n, n}, normal(in.Rand(d.target), int(n*n), 0.02))
+	tw := graph.TensorOf([]int64{n, n}, numeric.Normal(in.Rand(d.target), int(n*n), 0.02))
 	tb := graph.TensorOf(nil, make([]float32, n))
 	if base := in.Encoder.Pooler; base != nil && in.Encoder.PoolerActivation == d.activation {
 		var err error

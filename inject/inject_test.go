@@ -23,6 +23,9 @@ import (
 func TestMethodsOnEveryExporterForm(t *testing.T) {
 	for _, name := range inject.Names() {
 		for _, f := range modelstest.Encoders(t) {
+			if name == "prefix" && f.IsRelative() {
+				continue // refused: see TestPrefixNeedsPositions
+			}
 			t.Run(name+"/"+f.Name, func(t *testing.T) { matrix(t, f, method(t, f, name)) })
 		}
 	}
@@ -75,7 +78,6 @@ func matrix(t *testing.T, f *modelstest.Fixture, m inject.Method) {
 func method(t *testing.T, f *modelstest.Fixture, name string) inject.Method {
 	t.Helper()
 	m := injecttest.New(t, name, nil)
-	injecttest.Adapt(f, m)
 	return m
 }
 
@@ -222,7 +224,7 @@ func TestHeads(t *testing.T) {
 		kind    inject.HeadKind
 		err     string
 	}{
-		{"bert_torch2_legacy_op14_gemm", inject.HeadAuto, 2, inject.HeadPooler, ""},
+		{"bert_torch2_legacy_op14_gemm", inject.HeadAuto, 2, inject.HeadMean, ""},
 		{"bert_torch2_legacy_op14_gemm", inject.HeadMean, 2, inject.HeadMean, ""},
 		{"bert_torch2_legacy_op14_gemm", inject.HeadCLS, 4, inject.HeadCLS, ""},
 		{"bert_torch2_legacy_op14_gemm", inject.HeadNewPooler, 2, inject.HeadNewPooler, ""},
@@ -231,7 +233,7 @@ func TestHeads(t *testing.T) {
 		{"bert_torch2_legacy_op14_gemm", inject.HeadExisting, 2, "", "without a classifier"},
 		{"bert_torch2_legacy_op14_gemm", "max", 2, "", "unknown"},
 		{"bert_torch2_legacy_op14_seqcls", inject.HeadAuto, 3, inject.HeadExisting, ""},
-		{"bert_torch2_legacy_op14_seqcls", inject.HeadAuto, 5, inject.HeadPooler, ""},
+		{"bert_torch2_legacy_op14_seqcls", inject.HeadAuto, 5, inject.HeadMean, ""},
 		{"bert_torch2_legacy_op14_seqcls", inject.HeadExisting, 5, "", "3 outputs and the task 5"},
 	} {
 		t.Run(fmt.Sprintf("%s/%s/%d", c.fixture, c.head, c.labels), func(t *testing.T) {

@@ -2,9 +2,9 @@ package inject
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 )
 
 // Merging gives a [Merger] the trained values.
@@ -157,7 +157,7 @@ func (m *Merging) site(g *graph.Graph, mg Merger, s mergeSite) error {
 	}
 	w := mod.Weight
 	if !s.site.Transposed {
-		w = transpose(w, mod.Out, mod.In)
+		w = numeric.Transpose(w, mod.Out, mod.In)
 	}
 	if err := s.put(g, s.weight, graph.TensorOf(s.weight.Init().Dims, w)); err != nil || mod.Bias == nil {
 		return err
@@ -183,7 +183,7 @@ func open(s mergeSite) (*Module, error) {
 		mod.Weight = append([]float32(nil), data...)
 	} else {
 		mod.Out, mod.In = mod.In, mod.Out
-		mod.Weight = transpose(data, mod.In, mod.Out)
+		mod.Weight = numeric.Transpose(data, mod.In, mod.Out)
 	}
 	if s.bias == nil {
 		return mod, nil
@@ -254,7 +254,7 @@ func rewire(g *graph.Graph, s mergeSite, base *graph.Value, merged *graph.Tensor
 // copies replaced, and the plan's mark. The trainables become ordinary constants.
 func Deploy(g *graph.Graph) {
 	for _, n := range append([]*graph.Node(nil), g.Nodes()...) {
-		if n.Is("Dropout") && strings.HasPrefix(n.Name, "peft/") && n.Output(0) != nil {
+		if IsDropout(n) && n.Output(0) != nil {
 			// The output of our own Dropout is never a graph output nor read by a subgraph, so this can't fail.
 			_ = g.ReplaceUses(n.Output(0), n.Input(0), nil)
 		}

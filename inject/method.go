@@ -216,9 +216,9 @@ func (in *Injection) last(f func() error) error {
 	return nil
 }
 
-// Patch starts a patch named "peft/<method>/<target>".
+// Patch starts a patch for the method's nodes at a module.
 func (in *Injection) Patch(target string) *graph.Patch {
-	return in.Graph.NewPatch("peft/" + in.method + "/" + target)
+	return in.Graph.NewPatch(scope(in.method, target))
 }
 
 // Trainable adds an initializer "<patch>/<name>" to the graph and to the plan.
@@ -270,7 +270,7 @@ func (in *Injection) shuntInput(p *graph.Patch, s Site, l *models.Linear, x, rep
 	if p.Err() == nil {
 		p.Typed(repl, x.DType, x.Shape)
 		p.ShuntFor(x, repl, func(n *graph.Node) bool {
-			return readsFor(n, l.Nodes) || strings.HasPrefix(n.Name, "peft/") && strings.Contains(n.Name, "/"+l.Name+"/")
+			return readsFor(n, l.Nodes) || isOfModule(n, l.Name)
 		})
 	}
 	if err := p.Apply(); err != nil {

@@ -12,6 +12,9 @@ import (
 // headModules are the modules PEFT trains whole for sequence classification, and therefore never adapts.
 var headModules = []string{"classifier", "score"}
 
+// wordEmbeddings is the module path of the token embeddings.
+const wordEmbeddings = "embeddings.word_embeddings"
+
 // path returns the module's path inside the model that Hugging Face would load for the task.
 func (in *Injection) path(module string) string {
 	if in.Plan.Task.Type == "" || strings.HasPrefix(module, "classifier") || module == "pre_classifier" {
@@ -116,7 +119,7 @@ func within(path, name string) bool {
 }
 
 // dropout zeroes elements of x with probability rate while training; everywhere else the node is the identity. The trainer
-// finds it by its place below "peft/".
+// finds it by [IsDropout].
 func (in *Injection) dropout(p *graph.Patch, x *graph.Value, rate float64) *graph.Value {
 	if rate == 0 || p.Err() != nil {
 		return x

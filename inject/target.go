@@ -14,7 +14,7 @@ import (
 // Targets chooses modules by name with Hugging Face PEFT's semantics (tuners_utils.check_target_module_exists): a list
 // entry matches a module whose name is it or ends in "."+it; a pattern must match the whole name.
 type Targets struct {
-	Modules  ModuleNames `json:"target_modules" flag:"target" usage:"modules to adapt: names such as query,value (a module matches when its path ends in one), all-linear, or one regular expression for the whole path, written re:..."`
+	Modules  ModuleNames `json:"target_modules" flag:"target" usage:"modules to adapt: what they do (query, key, value, attention-output, ffn-in, ffn-out), their names (a module matches when its path ends in one), all-linear, or one regular expression for the whole path, written re:..."`
 	Exclude  ModuleNames `json:"exclude_modules,omitempty" flag:"exclude" usage:"modules to leave out, in the form of --target"`
 	Layers   []int       `json:"layers_to_transform,omitempty" flag:"layers" usage:"adapt only these layers, numbered from 0"`
 	Skip     []int       `json:"-" flag:"skip-layers" usage:"leave out these layers, numbered from 0 (AdapterDrop): the rest is then in --layers"`
@@ -181,6 +181,51 @@ func (t Targets) chooses(path string, saved []string) (bool, error) {
 	}
 	layer, err := strconv.Atoi(m[1])
 	return err == nil && slices.Contains(t.Layers, layer), nil
+}
+
+// settle writes the targets as PEFT would have them for this model: modules by its own names, and in Layers the layers that
+// aren't skipped.
+func (t *Targets) settle(in *Injection) error {
+	var own []string
+	for _, entry := range t.Modules.List {
+		own = append(own, in.ownNames(entry)...)
+	}
+	t.Modules.List = own
+	return t.drop(len(in.Encoder.Layers))
+}
+
+// ownNames returns the names by which a target selects the same modules in this model: itself where it selects any, else those
+// of the modules in the role that the target, or what another family calls by that name, has.
+func (in *Injection) ownNames(entry string) []string {
+	linears := in.linears()
+	ends := func(name string) (n int) {
+		for _, l := range linears {
+			if path := in.path(l.Name); path == name || strings.HasSuffix(path, "."+name) {
+				n++
+			}
+		}
+		return n
+	}
+	meant := in.Encoder.InRole(entry)
+	if len(meant) == 0 || ends(entry) > 0 {
+		return []string{entry}
+	}
+	for parts := 1; parts <= 3; parts++ {
+		if name := lastPart(meant[0].Name, parts); ends(name) == len(meant) {
+			return []string{name}
+		}
+	}
+	var each []string // with the layer's number, where a module's name is the end of another's
+	for _, l := range meant {
+		each = append(each, lastPart(l.Name, 3))
+	}
+	return each
+}
+
+// lastPart returns the last n names of a module's path.
+func lastPart(path string, n int) string {
+	parts := strings.Split(path, ".")
+	return strings.Join(parts[max(0, len(parts)-n):], ".")
 }
 
 // drop puts the layers that aren't skipped into Layers, which is how PEFT says it.

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/peftgraph/peftgraph/internal/modelstest"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 // bertModules are the linear maps of a two-layer BertForSequenceClassification.
@@ -183,5 +186,43 @@ func TestWholeModulesAreNotAdapted(t *testing.T) {
 	}
 	if len(chosen) != 4 {
 		t.Errorf("chose %v", chosen)
+	}
+}
+
+// Targets by what modules do, or by another family's names for them, become the model's own names, which PEFT reads.
+func TestTargetsByRole(t *testing.T) {
+	for _, c := range []struct{ fixture, target, want string }{
+		{"bert_torch2_legacy_op14_sdpa", "query,value", "query,value"},
+		{"bert_torch2_legacy_op14_sdpa", "q_lin,attention-output", "query,attention.output.dense"},
+		{"bert_torch2_legacy_op14_sdpa", "ffn-in,ffn-out", "intermediate.dense,0.output.dense,1.output.dense"},
+		{"bert_torch2_legacy_op14_sdpa", "output.dense", "output.dense"}, // as PEFT: the attention's too
+		{"distilbert_torch2_legacy_op14_eager", "query,value", "q_lin,v_lin"},
+		{"distilbert_torch2_legacy_op14_eager", "query,key,value,attention-output,ffn-in,ffn-out", "q_lin,k_lin,v_lin,out_lin,lin1,lin2"},
+		{"distilbert_torch2_legacy_op14_eager", "intermediate.dense", "lin1"},
+		{"distilbert_torch2_legacy_op14_eager", "q_lin,nonsense", ""},
+	} {
+		f := modelstest.Encoder(t, c.fixture)
+		enc, err := models.Recognise(f.Load(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &LoRA{R: 2, Alpha: 2, Bias: "none", Init: "default", Targets: Targets{Modules: ParseNames(c.target)}}
+		plan, err := Inject(enc, []Method{m}, Options{})
+		if c.want == "" {
+			if unknown := (*UnknownTargetError)(nil); !errors.As(err, &unknown) || unknown.Target != "nonsense" {
+				t.Errorf("%s: %v", c.target, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.target, err)
+			continue
+		}
+		if got := m.Modules.String(); got != c.want {
+			t.Errorf("%s on %s: %s, want %s", c.target, c.fixture, got, c.want)
+		}
+		if strings.Contains(c.target, "ffn-out") && len(plan.Sites) != 2*len(strings.Split(c.target, ",")) {
+			t.Errorf("%s: %d sites", c.target, len(plan.Sites))
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/refeval"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 )
 
 // The layouts of virtual tokens: the two libraries place them differently, so that weights trained for one mean nothing in
@@ -129,21 +130,24 @@ func (m mlp) parameters(in *Injection) []parameter {
 		bound := 1 / math.Sqrt(float64(from))
 		w, b := m.role(i, "weight"), m.role(i, "bias")
 		out = append(out,
-			parameter{w, []int64{int64(to), int64(from)}, "kaiming_uniform(sqrt5)", uniform(in.Rand(w), to*from, bound)},
-			parameter{b, []int64{int64(to)}, "uniform(1/sqrt(in))", uniform(in.Rand(b), to, bound)})
+			parameter{w, []int64{int64(to), int64(from)}, "kaiming_uniform(sqrt5)", numeric.Uniform(in.Rand(w), to*from, bound)},
+			parameter{b, []int64{int64(to)}, "uniform(1/sqrt(in))", numeric.Uniform(in.Rand(b), to, bound)})
 	}
 	return out
 }
 
 // standardNormal returns a table that starts as PyTorch's Embedding does, N(0, 1).
 func standardNormal(in *Injection, role string, rows, cols int) parameter {
-	return parameter{role, []int64{int64(rows), int64(cols)}, "normal(1)", normal(in.Rand(role), rows*cols, 1)}
+	return parameter{role, []int64{int64(rows), int64(cols)}, "normal(1)", numeric.Normal(in.Rand(role), rows*cols, 1)}
 }
 
 // takePositions takes n position ids away from the text, which virtual tokens occupy: it is that much shorter at most.
 func (in *Injection) takePositions(n int) error {
 	have := &in.Plan.Encoder.Positions
-	if n >= *have {
+	switch {
+	case n >= *have && in.Encoder.Layers[0].Attention.Distances != nil:
+		return fmt.Errorf("--num-virtual-tokens %d: the model knows distances within %d tokens and none would be left for text; use fewer", n, *have)
+	case n >= *have:
 		return fmt.Errorf("--num-virtual-tokens %d: the model has %d positions and none would be left for text; use --layout %s, which needs none", n, *have, LayoutAdapterHub)
 	}
 	*have -= n

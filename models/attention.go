@@ -15,7 +15,7 @@ func (m *matcher) findAttention() []*graph.Node {
 		case n.Is("Attention"):
 			out = append(out, n)
 		case n.Is("Softmax"):
-			if _, why := scoresOf(n); why == nil {
+			if _, why := m.scoresOf(n); why == nil {
 				out = append(out, n)
 			}
 		}
@@ -25,6 +25,7 @@ func (m *matcher) findAttention() []*graph.Node {
 
 // scored is what stands between q·kᵀ and the softmax.
 type scored struct {
+	m       *matcher
 	product *graph.Node
 	terms   []maskTerm // nearest to the softmax first
 }
@@ -36,8 +37,8 @@ type maskTerm struct {
 }
 
 // scoresOf walks up from a softmax to the product q·kᵀ past scaling and masks.
-func scoresOf(softmax *graph.Node) (*scored, *NotRecognisedError) {
-	s := &scored{}
+func (m *matcher) scoresOf(softmax *graph.Node) (*scored, *NotRecognisedError) {
+	s := &scored{m: m}
 	if why := s.walk(softmax.Input(0)); why != nil {
 		return nil, why
 	}
@@ -63,21 +64,36 @@ func (s *scored) walk(v *graph.Value) *NotRecognisedError {
 	return refuse(n, "no product of queries and keys leads to the softmax")
 }
 
-// either tries the pairs (operand that leads to the product, operand that is the mask) in turn.
+// either tries the pairs (operand that leads to the product, operand that is the mask) in turn, and prefers products of two
+// projections: a term may be a product too.
 func (s *scored) either(n *graph.Node, pairs ...int) *NotRecognisedError {
 	var first *NotRecognisedError
+	var found *scored
 	for i := 0; i < len(pairs); i += 2 {
-		try := &scored{terms: append(s.terms[:len(s.terms):len(s.terms)], maskTerm{n.Input(pairs[i+1]), n})}
+		try := &scored{m: s.m, terms: append(s.terms[:len(s.terms):len(s.terms)], maskTerm{n.Input(pairs[i+1]), n})}
 		why := try.walk(n.Input(pairs[i]))
-		if why == nil {
+		switch {
+		case why == nil && try.projected():
 			*s = *try
 			return nil
-		}
-		if first == nil || first.Node == nil {
+		case why == nil && found == nil:
+			found = try
+		case first == nil || first.Node == nil:
 			first = why
 		}
 	}
-	return first
+	if found == nil {
+		return first
+	}
+	*s = *found
+	return nil
+}
+
+// projected reports whether both operands of the product are outputs of linear maps.
+func (s *scored) projected() bool {
+	_, q := s.m.headPath(s.product.Input(0), "query")
+	_, k := s.m.headPath(s.product.Input(1), "key")
+	return q == nil && k == nil
 }
 
 func isWeight(v *graph.Value) bool {
@@ -85,7 +101,8 @@ func isWeight(v *graph.Value) bool {
 	return ok
 }
 
-// isScale reports whether v is one number that depends on nothing but constants and sizes, such as √d.
+// isScale reports whether v may be one number that depends on nothing but constants and sizes, such as √d. What it does to the
+// scores is seen in a trial: see [matcher.account].
 func isScale(v *graph.Value) bool {
 	if t := tensorOf(v); t != nil {
 		return t.Len() == 1
@@ -101,7 +118,7 @@ func (m *matcher) attend(n *graph.Node) (*Layer, []maskTerm, *NotRecognisedError
 	if axis := n.Int("axis", defaultAxis(m.g)); axis != -1 && axis != 3 {
 		return nil, nil, refuse(n, "it normalises over axis %d, attention over the last one", axis)
 	}
-	s, why := scoresOf(n)
+	s, why := m.scoresOf(n)
 	if why != nil {
 		return nil, nil, why
 	}
@@ -142,12 +159,22 @@ func contextStep(v *graph.Value) (*graph.Node, *NotRecognisedError) {
 	for _, n := range dataUsers(v) {
 		switch {
 		case n.Is("MatMul") && n.Input(0) == v,
-			n.Is("Where") && n.Input(2) == v && producer(strip(n.Input(0))).Is("IsNaN"),
+			guardsNaN(n, v),
 			handedOn(n.Output(0)) == v:
 			return n, nil
 		}
 	}
 	return nil, refuse(producer(v), "its probabilities are not multiplied with values")
+}
+
+// guardsNaN reports whether n replaces v by 0 where it is no number: in rows that are masked everywhere.
+func guardsNaN(n *graph.Node, v *graph.Value) bool {
+	if !n.Is("Where") || n.Input(2) != v {
+		return false
+	}
+	is := producer(strip(n.Input(0)))
+	zero, ok := constScalar(n.Input(1))
+	return is.Is("IsNaN") && strip(is.Input(0)) == strip(v) && ok && zero == 0
 }
 
 // attendFused reads ai.onnx's Attention(Q, K, V, mask), opset 23.
@@ -252,7 +279,7 @@ func (m *matcher) headPath(v *graph.Value, role string) (*headPath, *NotRecognis
 			p.steps = append([]*graph.Node{n}, p.steps...)
 			scaledOnly = false
 		default:
-			if up = unscaled(n); up == nil {
+			if up = unscaled(n); up == nil || role == "value" && !byNumber(n) {
 				return nil, m.notProjected(v, role)
 			}
 			if scaledOnly {
@@ -261,6 +288,13 @@ func (m *matcher) headPath(v *graph.Value, role string) (*headPath, *NotRecognis
 		}
 		v = up
 	}
+}
+
+// byNumber reports whether one operand of n is a number that the file holds.
+func byNumber(n *graph.Node) bool {
+	_, first := constScalar(n.Input(0))
+	_, second := constScalar(n.Input(1))
+	return first || second
 }
 
 // unscaled returns what n multiplies by a number, or nil when it does no such thing.

@@ -5,7 +5,7 @@ func init() {
 	register(&family{
 		name: "distilbert", prefix: "distilbert.",
 		fits: func(t traits) int {
-			if t.tokenTypes || t.countsTokens || t.positionBias || t.projection {
+			if t.tokenTypes || t.countsTokens || t.positionBias || t.distances || t.projection {
 				return 0
 			}
 			return 1

@@ -1,10 +1,6 @@
 package models
 
-import (
-	"slices"
-
-	"github.com/peftgraph/peftgraph/graph"
-)
+import "github.com/peftgraph/peftgraph/graph"
 
 // lookup is one term of the embeddings: rows of a constant table.
 type lookup struct {
@@ -40,33 +36,36 @@ func (m *matcher) embed(e *Encoder) *NotRecognisedError {
 	if why := e.words(norm, found); why != nil {
 		return why
 	}
-	return e.others(norm, found, constants)
+	if why := e.fixedSize(); why != nil {
+		return why
+	}
+	return m.others(e, norm, found, constants)
 }
 
 // terms takes the sum apart into table lookups and constants that the exporter computed beforehand.
-func terms(v *graph.Value) (found []*lookup, constants int, why *NotRecognisedError) {
+func terms(v *graph.Value) (found []*lookup, constants []*graph.Value, why *NotRecognisedError) {
 	v = strip(v)
 	if tensorOf(v) != nil {
-		return nil, 1, nil
+		return nil, []*graph.Value{v}, nil
 	}
 	n := producer(v)
 	if n.Is("Add", "Sum") {
 		for _, in := range n.Inputs() {
 			f, c, why := terms(in)
 			if why != nil {
-				return nil, 0, why
+				return nil, nil, why
 			}
-			found, constants = append(found, f...), constants+c
+			found, constants = append(found, f...), append(constants, c...)
 		}
 		return found, constants, nil
 	}
 	if l := lookupOf(v); l != nil {
-		return []*lookup{l}, 0, nil
+		return []*lookup{l}, nil, nil
 	}
 	if n == nil {
-		return nil, 0, refuse(nil, "the graph is fed embeddings, %s, instead of token ids", v)
+		return nil, nil, refuse(nil, "the graph is fed embeddings, %s, instead of token ids", v)
 	}
-	return nil, 0, refuse(n, "it is neither a lookup in a constant table nor a constant")
+	return nil, nil, refuse(n, "it is neither a lookup in a constant table nor a constant")
 }
 
 // lookupOf reads a Gather from a table, or a Slice of a table (the positions 0, 1, 2, …).
@@ -83,7 +82,7 @@ func lookupOf(v *graph.Value) *lookup {
 		case !n.Is("Slice"):
 			return nil
 		}
-		l.node, l.table = n, origin(n.Input(0))
+		l.node, l.table = n, tableOf(n.Input(0))
 		t := tensorOf(l.table)
 		if t == nil || !t.DType.IsFloat() || len(t.Dims) < 2 {
 			return nil
@@ -93,6 +92,20 @@ func lookupOf(v *graph.Value) *lookup {
 			l.input = in
 		}
 		return l
+	}
+}
+
+// tableOf walks up from a table past what changes neither its rows nor their order.
+func tableOf(v *graph.Value) *graph.Value {
+	for {
+		up := handedOn(v)
+		if n := producer(v); up == nil && rearranges(n) && !n.Is("Transpose") {
+			up = n.Input(0)
+		}
+		if up == nil {
+			return v
+		}
+		v = up
 	}
 }
 
@@ -109,65 +122,4 @@ func (e *Encoder) words(norm *Norm, found []*lookup) *NotRecognisedError {
 	}
 	e.Embeddings.Word, e.Embeddings.WordOut, e.InputIDs = word.table, word.out, word.input
 	return nil
-}
-
-// others tells the position and token type embeddings apart: positions are computed rather than given, and where both are
-// given or both are computed, there are more positions than types.
-func (e *Encoder) others(norm *Norm, found []*lookup, constants int) *NotRecognisedError {
-	rest := slices.DeleteFunc(slices.Clone(found), func(l *lookup) bool { return l.out == e.Embeddings.WordOut })
-	slices.SortStableFunc(rest, func(a, b *lookup) int {
-		switch {
-		case a.input == nil && b.input != nil:
-			return -1
-		case a.input != nil && b.input == nil:
-			return 1
-		}
-		return int(b.rows - a.rows)
-	})
-	if len(rest) > 2 {
-		return refuse(rest[2].node, "a fourth table is added to the word, position and token type embeddings")
-	}
-	if len(rest) == 1 && rest[0].input != nil && constants > 0 && rest[0].rows < 16 {
-		rest = append([]*lookup{nil}, rest...) // the positions are folded into a constant
-	}
-	if len(rest) == 0 && constants == 0 {
-		return refuse(norm.Nodes[0], "there are no position embeddings")
-	}
-	for i, l := range rest {
-		switch {
-		case l == nil:
-		case i == 0:
-			e.Embeddings.Position, e.PositionIDs = l.table, l.input
-			e.PositionOffset = positionOffset(l.indices)
-		default:
-			e.Embeddings.TokenType, e.TokenTypeIDs = l.table, l.input
-		}
-	}
-	return nil
-}
-
-// positionOffset returns the first token's position where positions are counted from the ids, padding left out:
-// cumsum(ids ≠ padding) + padding (RoBERTa); 0 where they just count from 0.
-func positionOffset(indices *graph.Value) int {
-	if !countsTokens(indices) {
-		return 0
-	}
-	if _, padding, ok := splitAdd(producer(strip(indices))); ok {
-		return int(padding) + 1
-	}
-	return 1
-}
-
-// countsTokens reports whether a running sum leads to the indices.
-func countsTokens(v *graph.Value) bool {
-	seen := map[*graph.Value]bool{}
-	var visit func(*graph.Value) bool
-	visit = func(v *graph.Value) bool {
-		if seen[v] || producer(v) == nil {
-			return false
-		}
-		seen[v] = true
-		return producer(v).Is("CumSum") || slices.ContainsFunc(producer(v).Inputs(), visit)
-	}
-	return visit(v)
 }

@@ -33,7 +33,8 @@ type Encoder struct {
 	Vocab, MaxPositions, TypeVocab       int
 	LayerNormEps                         float64
 	Activation                           string // "gelu", "gelu_tanh", "relu", …
-	// PositionOffset is the position id of the first token: 0 for BERT, padding_idx+1 for RoBERTa.
+	// PositionOffset is the position id of the first token: 0 for BERT, padding_idx+1 for RoBERTa. MaxPositions is the rows of the
+	// position embeddings, or how many tokens the table of distances serves.
 	PositionOffset int
 }
 
@@ -46,12 +47,14 @@ const (
 	SequenceClassification Task = "sequence-classification" // reads Pooled or the first token
 	TokenClassification    Task = "token-classification"    // reads every token
 	QuestionAnswering      Task = "question-answering"      // reads every token; its two logits are split into start and end
-	MaskedLM               Task = "masked-lm"               // reads every token; a logit for each word of the vocabulary
+	MaskedLM               Task = "masked-lm"               // a score for every word of the vocabulary at every token; no Classifier
 	FeatureExtraction      Task = "feature-extraction"      // no classifier: the features themselves
 )
 
 // PerToken reports whether a head computes something for each token rather than for each text.
-func (t Task) PerToken() bool { return t == TokenClassification || t == QuestionAnswering || t == MaskedLM }
+func (t Task) PerToken() bool {
+	return t == TokenClassification || t == QuestionAnswering || t == MaskedLM
+}
 
 // Embeddings is the part before the first layer: LayerNorm(word + position + token type).
 type Embeddings struct {
@@ -93,6 +96,13 @@ type Attention struct {
 	MaskNode *graph.Node
 	// PositionBias is a second term that is added to the scores and depends on positions only (MPNet); nil in most models.
 	PositionBias *graph.Value
+	// Distances is a learned table [2·positions-1, head] of the distances i-j between two tokens, and Relative what its products
+	// with the queries (Hugging Face's relative_key) or with queries and keys (relative_key_query) add to the scores. Both are
+	// nil where tokens have positions of their own, as in most models.
+	Distances                      *graph.Value
+	DistancesName                  string // "encoder.layer.0.attention.self.distance_embedding"
+	Relative                       []*graph.Value
+	RelativeToQuery, RelativeToKey bool
 }
 
 // A Linear is y = x·W + b, however the exporter wrote it.

@@ -16,6 +16,8 @@ type NotRecognisedError struct {
 	Why string
 	// Hint is what the user can try, or "".
 	Hint string
+
+	unfollowed bool // a value couldn't be computed, which says nothing against another reading of the graph
 }
 
 // Error names the stage, the node and the reason; the hint is left to whoever prints for people.
@@ -30,6 +32,13 @@ func (e *NotRecognisedError) Error() string {
 // refuse makes the reason that a matcher returns; the caller that knows the stage fills it in.
 func refuse(n *graph.Node, format string, args ...any) *NotRecognisedError {
 	return &NotRecognisedError{Node: n, Why: fmt.Sprintf(format, args...)}
+}
+
+// cantFollow is [refuse] for what a trial couldn't compute.
+func cantFollow(n *graph.Node, format string, args ...any) *NotRecognisedError {
+	why := refuse(n, format, args...)
+	why.unfollowed = true
+	return why
 }
 
 const unfused = "export without onnxruntime's optimizer and its attention fusion; optimize the graph after training instead"

@@ -26,6 +26,7 @@ type traits struct {
 	tokenTypes   bool // a token type table, or a constant in its place
 	countsTokens bool // positions leave out padding
 	positionBias bool // a learned bias of relative positions is added to the scores
+	distances    bool // products with learned distances stand for positions
 	projection   bool // embeddings are narrower than the layers
 	names        func(part string) bool
 }
@@ -50,22 +51,45 @@ func Families() []string {
 }
 
 // family decides the architecture and names the modules.
-func (m *matcher) family(e *Encoder) {
+func (m *matcher) family(e *Encoder) *NotRecognisedError {
 	t := traits{
-		tokenTypes:   e.Embeddings.TokenType != nil || e.Embeddings.Position == nil,
+		tokenTypes:   m.types,
 		countsTokens: e.PositionOffset > 0,
 		positionBias: e.Layers[0].Attention.PositionBias != nil,
+		distances:    e.Layers[0].Attention.Distances != nil,
 		projection:   e.Embeddings.Projection != nil,
 		names:        m.named,
 	}
-	best, score := families["bert"], 0
+	var best *family
+	score := 0
 	for _, name := range Families() {
 		if s := families[name].fits(t); s > score {
 			best, score = families[name], s
 		}
 	}
+	if best == nil {
+		return refuse(e.Layers[0].Attention.Node, "no family has these parts together: %s", t)
+	}
 	e.Family, e.Prefix = best.name, best.prefix
 	best.nameModules(e)
+	return nil
+}
+
+// String lists the traits.
+func (t traits) String() string {
+	var out []string
+	for _, x := range []struct {
+		has  bool
+		what string
+	}{
+		{t.tokenTypes, "token types"}, {!t.tokenTypes, "no token types"}, {t.countsTokens, "positions that start behind padding"},
+		{t.positionBias, "a bias of positions"}, {t.distances, "relative positions"}, {t.projection, "narrow embeddings"},
+	} {
+		if x.has {
+			out = append(out, x.what)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // named reports whether a constant's name contains part, which decides only between families that compute the same.
@@ -83,6 +107,9 @@ func (f *family) nameModules(e *Encoder) {
 	for i := range e.Layers {
 		l, at := &e.Layers[i], fmt.Sprintf(f.layer, i)
 		l.Query.Name, l.Key.Name, l.Value.Name = at+f.query, at+f.key, at+f.value
+		if l.Attention.Distances != nil {
+			l.Attention.DistancesName = at + strings.TrimSuffix(f.query, "query") + "distance_embedding"
+		}
 		l.AttentionOutput.Name, l.AttentionNorm.Name = at+f.attentionOutput, at+f.attentionNorm
 		l.Intermediate.Name, l.Dense.Name, l.OutputNorm.Name = at+f.intermediate, at+f.dense, at+f.outputNorm
 	}

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -74,15 +75,16 @@ func TestConstantMask(t *testing.T) {
 	e := recognise(t, g)
 	b := g.Build("mask")
 	value := graph.TensorAttr("value", graph.TensorOf(nil, []float32{0}))
-	zeros := b.With(value).Op("ConstantOfShape", b.Op("Concat", b.Ints(1, 1, 1), b.Op("Unsqueeze", b.Op("Size", e.InputIDs), b.Ints(0))))
-	b.Nodes()[2].SetAttr(graph.IntAttr("axis", 0))
+	length := b.Op("Gather", b.Op("Shape", e.InputIDs), b.Ints(1))
+	zeros := b.With(value).Op("ConstantOfShape", b.With(graph.IntAttr("axis", 0)).Op("Concat", b.Ints(1, 1, 1), length))
 	if b.Err() != nil {
 		t.Fatal(b.Err())
 	}
 	if err := g.ReplaceUses(e.Layers[0].Attention.Mask, zeros, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Sort(); err != nil {
+	g.Prune()
+	if err := errors.Join(g.Sort(), g.RemoveInput(e.AttentionMask)); err != nil {
 		t.Fatal(err)
 	}
 	e = recognise(t, g)

@@ -1,6 +1,10 @@
 package models
 
-import "github.com/peftgraph/peftgraph/graph"
+import (
+	"slices"
+
+	"github.com/peftgraph/peftgraph/graph"
+)
 
 // head finds what stands on the last hidden state: BERT's pooler and the classifier of a task model. Whatever else does
 // (mean pooling, a language model's decoder) is none of the encoder's.
@@ -16,6 +20,17 @@ func (m *matcher) head(e *Encoder) {
 	if e.Classifier == nil {
 		m.classify(e, m.linearsOn[e.LastHidden], TokenClassification)
 	}
+	if e.Classifier == nil && m.scoresWords(e) {
+		e.Task = MaskedLM
+	}
+}
+
+// scoresWords reports whether an output of the graph is a linear map to the vocabulary.
+func (m *matcher) scoresWords(e *Encoder) bool {
+	return slices.ContainsFunc(m.g.Outputs(), func(out *graph.Value) bool {
+		l := m.linearOf[origin(out)]
+		return l != nil && l.Out == e.Vocab
+	})
 }
 
 // pool takes l, which reads the first token, for the pooler when an activation follows, else for the classifier.

@@ -70,7 +70,7 @@ func TestHeads(t *testing.T) {
 		}, NoTask, "", "", ""},
 		{"language model", bert, func(b *graph.Builder, h *graph.Value, w int64) []*graph.Value {
 			return one(dense(b, "decoder", b.Op("Relu", dense(b, "transform", h, w, w)), w, 60))
-		}, NoTask, "", "", ""},
+		}, MaskedLM, "", "", ""},
 		{"second token", bert, func(b *graph.Builder, h *graph.Value, w int64) []*graph.Value {
 			x := b.With(graph.IntAttr("axis", 1)).Op("Gather", h, b.Int(1))
 			return one(b.Op("Tanh", dense(b, "dense", x, w, w)))

@@ -16,6 +16,8 @@ type matcher struct {
 	heads      int
 	headDim    int
 	activation string
+	folded     int  // rows of positions that the exporter made a constant
+	types      bool // token types are added to the embeddings, be it as a constant
 }
 
 // sum is a residual connection: a LayerNorm and the two values whose sum it normalises.

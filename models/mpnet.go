@@ -5,7 +5,7 @@ func init() {
 	register(&family{
 		name: "mpnet", prefix: "mpnet.",
 		fits: func(t traits) int {
-			if !t.positionBias {
+			if !t.positionBias || !t.countsTokens || t.tokenTypes || t.distances || t.projection {
 				return 0
 			}
 			return 3

@@ -43,8 +43,16 @@ func (m *matcher) encoder() (*Encoder, *NotRecognisedError) {
 		return nil, why.during("attention mask")
 	}
 	m.sizes(e)
+	if why := m.otherInputs(e); why != nil {
+		return nil, why.during("inputs")
+	}
+	if why := m.account(e); why != nil {
+		return nil, why
+	}
 	m.head(e)
-	m.family(e)
+	if why := m.family(e); why != nil {
+		return nil, why.during("family")
+	}
 	return e, nil
 }
 
@@ -54,7 +62,9 @@ func (m *matcher) attentionLayer(e *Encoder, n *graph.Node) (*Layer, *NotRecogni
 	if why != nil {
 		return nil, why
 	}
-	l.Attention.mask(terms)
+	if why := m.sortTerms(l, terms); why != nil {
+		return nil, why
+	}
 	if why := m.layer(l); why != nil {
 		return nil, why
 	}
@@ -64,6 +74,9 @@ func (m *matcher) attentionLayer(e *Encoder, n *graph.Node) (*Layer, *NotRecogni
 	if before := &e.Layers[len(e.Layers)-1]; l.Input != before.Output {
 		return nil, refuse(l.Query.Nodes[0], "the layer reads %s, not the output %s of the layer before", l.Input, before.Output)
 	}
+	if first := &e.Layers[0]; first.positions() != l.positions() {
+		return nil, refuse(l.Attention.Node, "it knows %d relative positions, that of layer 0 %d", l.positions(), first.positions())
+	}
 	for i := range e.Layers {
 		if e.Layers[i].Query.Weight == l.Query.Weight {
 			return nil, refuse(l.Query.Nodes[0], "it shares its weights with layer %d (ALBERT style)", i).
@@ -71,44 +84,6 @@ func (m *matcher) attentionLayer(e *Encoder, n *graph.Node) (*Layer, *NotRecogni
 		}
 	}
 	return l, nil
-}
-
-// mask sorts out what is added to the scores: a bias that was learned and depends on no input is MPNet's position bias,
-// anything else is a mask, be it a constant one.
-func (a *Attention) mask(terms []maskTerm) {
-	for _, t := range terms {
-		switch {
-		case len(sources(t.value)) == 0 && learned(t.value):
-			a.PositionBias = t.value
-		case a.Mask == nil || len(sources(a.Mask)) == 0:
-			a.Mask, a.MaskNode = t.value, t.node
-		}
-	}
-}
-
-// masks checks that all layers are masked alike and finds the input behind the masks.
-func (m *matcher) masks(e *Encoder) *NotRecognisedError {
-	missing, mask := -1, (*graph.Value)(nil)
-	for i := range e.Layers {
-		if m := e.Layers[i].Attention.Mask; m == nil {
-			missing = i
-		} else if mask == nil {
-			mask = m
-		}
-	}
-	if mask == nil {
-		return nil
-	}
-	if missing >= 0 {
-		return refuse(e.Layers[missing].Attention.Node, "layer %d has no mask where others have one", missing)
-	}
-	for _, v := range sources(mask) {
-		if v != e.InputIDs {
-			e.AttentionMask = v
-			return nil
-		}
-	}
-	return nil
 }
 
 // sizes reads the sizes off the weights.
@@ -125,7 +100,15 @@ func (m *matcher) sizes(e *Encoder) {
 		dims := tensorOf(v).Dims
 		return int(dims[len(dims)-2])
 	}
-	e.Vocab, e.MaxPositions, e.TypeVocab = rows(e.Embeddings.Word), rows(e.Embeddings.Position), rows(e.Embeddings.TokenType)
+	e.Vocab, e.TypeVocab = rows(e.Embeddings.Word), rows(e.Embeddings.TokenType)
+	switch {
+	case e.Embeddings.Position != nil:
+		e.MaxPositions = rows(e.Embeddings.Position)
+	case l.Attention.Distances != nil:
+		e.MaxPositions = l.positions()
+	default:
+		e.MaxPositions = m.folded
+	}
 }
 
 // quantized refuses graphs whose weights are integers.
@@ -148,7 +131,7 @@ func (m *matcher) noAttention() *NotRecognisedError {
 	}
 	for _, n := range m.g.Nodes() {
 		if n.Is("Softmax") {
-			_, why := scoresOf(n)
+			_, why := m.scoresOf(n)
 			return why.during(stage)
 		}
 	}

@@ -197,7 +197,11 @@ func TestNoMaskAtAll(t *testing.T) {
 			}
 		}
 	}
-	if e = recognise(t, g); e.AttentionMask != nil || e.Layers[0].Attention.Mask != nil {
+	refused(t, g, "inputs", nil, `the input "attention_mask" int64[batch,sequence] doesn't enter the attention`)
+	if err := g.RemoveInput(g.Value("attention_mask")); err != nil {
+		t.Fatal(err)
+	}
+	if e = recognise(t, g); e.AttentionMask != nil || e.Layers[0].Attention.Mask != nil || e.Info().Inputs.Mask != "" {
 		t.Errorf("mask %s", e.AttentionMask)
 	}
 }

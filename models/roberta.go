@@ -5,7 +5,7 @@ func init() {
 	register(&family{
 		name: "roberta", prefix: "roberta.",
 		fits: func(t traits) int {
-			if !t.countsTokens || t.positionBias {
+			if t.positionBias || t.projection || !t.countsTokens && !(t.distances && t.names("roberta.")) {
 				return 0
 			}
 			return 2

@@ -41,6 +41,7 @@ func (e *Encoder) Params() Params {
 		for _, part := range []*Linear{&l.Query, &l.Key, &l.Value, &l.AttentionOutput, &l.Intermediate, &l.Dense} {
 			p.Layers += linear(part)
 		}
+		p.Layers += count(l.Attention.Distances)
 		p.Layers += count(l.AttentionNorm.Scale, l.AttentionNorm.Bias, l.OutputNorm.Scale, l.OutputNorm.Bias)
 	}
 	p.Pooler, p.Classifier = linear(e.Pooler), linear(e.Classifier)

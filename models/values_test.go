@@ -263,7 +263,7 @@ func (p *proof) layer(l *Layer) {
 	} else {
 		p.same(l.Key.Name+" heads", p.of(l.Attention.KeyHeads), k)
 	}
-	probs := p.probs(q, k, l.Attention.PositionBias)
+	probs := p.probs(q, k, &l.Attention)
 	if l.Attention.Probs != nil {
 		p.same(l.Query.Name+" probabilities", p.of(l.Attention.Probs), probs)
 	}
@@ -322,8 +322,8 @@ func (p *proof) swapLast(x []float64) []float64 {
 	return y
 }
 
-func (p *proof) probs(q, k []float64, bias *graph.Value) []float64 {
-	s, d := p.length, p.e.HeadDim
+func (p *proof) probs(q, k []float64, a *Attention) []float64 {
+	s, d, bias := p.length, p.e.HeadDim, a.PositionBias
 	mask := p.of(p.e.AttentionMask)
 	y := make([]float64, 0, p.batch*p.e.Heads*s*s)
 	for m := range p.batch * p.e.Heads {
@@ -331,7 +331,7 @@ func (p *proof) probs(q, k []float64, bias *graph.Value) []float64 {
 			row, total := make([]float64, s), 0.0
 			for j := range s {
 				for c := range d {
-					row[j] += q[(m*s+i)*d+c] * k[(m*s+j)*d+c] / math.Sqrt(float64(d))
+					row[j] += (q[(m*s+i)*d+c]*k[(m*s+j)*d+c] + p.distance(a, q[(m*s+i)*d+c], k[(m*s+j)*d+c], i-j, c)) / math.Sqrt(float64(d))
 				}
 				if bias != nil {
 					b := p.of(bias)
@@ -346,6 +346,18 @@ func (p *proof) probs(q, k []float64, bias *graph.Value) []float64 {
 		}
 	}
 	return y
+}
+
+// distance is feature c's part of q·R[i-j] (+ k·R[i-j]), where a layer has a table R of distances.
+func (p *proof) distance(a *Attention, q, k float64, distance, c int) float64 {
+	if a.Distances == nil {
+		return 0
+	}
+	r := p.of(a.Distances)[(distance+p.e.MaxPositions-1)*p.e.HeadDim+c]
+	if !a.RelativeToKey {
+		return q * r
+	}
+	return (q + k) * r
 }
 
 func (p *proof) product(probs, v []float64) []float64 {

@@ -289,18 +289,13 @@ func sources(v *graph.Value) []*graph.Value {
 	return out
 }
 
-// learned reports whether v depends on the content of a matrix of weights.
-func learned(v *graph.Value) bool {
-	found := false
-	ancestors(v, func(v *graph.Value) {
-		t := tensorOf(v)
-		found = found || t != nil && t.DType.IsFloat() && len(t.Dims) == 2
-	})
-	return found
-}
-
 // ancestors visits v and every value on whose content, not only shape, it depends.
 func ancestors(v *graph.Value, visit func(*graph.Value)) {
+	ancestorsUpTo(v, func(*graph.Value) bool { return false }, visit)
+}
+
+// ancestorsUpTo is [ancestors] that looks at nothing behind the values for which stop holds.
+func ancestorsUpTo(v *graph.Value, stop func(*graph.Value) bool, visit func(*graph.Value)) {
 	seen := map[*graph.Value]bool{}
 	var walk func(*graph.Value)
 	walk = func(v *graph.Value) {
@@ -310,7 +305,7 @@ func ancestors(v *graph.Value, visit func(*graph.Value)) {
 		seen[v] = true
 		visit(v)
 		n := producer(v)
-		if n == nil || n.Is("Shape", "Size") {
+		if n == nil || n.Is("Shape", "Size") || stop(v) {
 			return
 		}
 		if n.Is("CastLike") {

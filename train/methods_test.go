@@ -38,7 +38,6 @@ func (c combo) build(t *testing.T, f *modelstest.Fixture) []inject.Method {
 				t.Fatal(err)
 			}
 		}
-		injecttest.Adapt(f, m)
 		ms = append(ms, m)
 	}
 	return ms
@@ -87,6 +86,9 @@ func nudged(t *testing.T, x *graph.Tensor, seed uint64) *graph.Tensor {
 func TestGradientsOfEveryMethod(t *testing.T) {
 	for _, name := range inject.Names() {
 		for _, f := range modelstest.Encoders(t) {
+			if name == "prefix" && f.IsRelative() {
+				continue // refused
+			}
 			t.Run(name+"/"+f.Name, func(t *testing.T) {
 				t.Parallel()
 				if name == "full" && testing.Short() {

@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/rewrite"
@@ -134,7 +133,7 @@ func sameTokens(g *graph.Graph, in models.Inputs) error {
 // dropouts replaces each Dropout that injection added by Where(mask, x/(1−rate), 0) with a fed mask, or by x.
 func (s *StepGraph) dropouts(g *graph.Graph, training bool) error {
 	for _, n := range append([]*graph.Node(nil), g.Nodes()...) {
-		if !n.Is("Dropout") || !strings.HasPrefix(n.Name, "peft/") {
+		if !inject.IsDropout(n) {
 			continue
 		}
 		x := n.Input(0)

@@ -29,7 +29,6 @@ var labels = []string{"a", "b", "c"}
 func injected(t *testing.T, f *modelstest.Fixture, task inject.Task, m inject.Method, drop float64) (*graph.Graph, *inject.Plan) {
 	t.Helper()
 	g := f.Load(t)
-	injecttest.Adapt(f, m)
 	plan := injecttest.Into(t, g, inject.Options{Task: task, HeadDrop: drop, Seed: 5}, m)
 	injecttest.Move(t, g, plan, 0.3)
 	return g, plan

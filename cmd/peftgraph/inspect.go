@@ -44,6 +44,7 @@ type inspection struct {
 	Outputs      []string       `json:"graph_outputs"`
 	Pooler       bool           `json:"pooler,omitempty"`
 	Classifier   int            `json:"classifier_outputs,omitempty"`
+	Head         models.Task    `json:"head_task,omitempty"` // what the head that the file came with does
 	Targets      []string       `json:"targets,omitempty"`
 	Methods      map[string]int `json:"trainable_by_method,omitempty"`
 	Plan         *inject.Plan   `json:"plan,omitempty"`
@@ -75,6 +76,7 @@ func inspect(o *console, path string) error {
 		return err
 	}
 	in.Info, in.Heads, in.Intermediate, in.Activation = enc.Info(), enc.Heads, enc.Intermediate, enc.Activation
+	in.Head = enc.Task
 	in.Pooler, in.Targets, in.Methods = enc.Pooler != nil, enc.Targets(), parametersByMethod(enc)
 	if enc.Classifier != nil {
 		in.Classifier = enc.Classifier.Out
@@ -154,10 +156,19 @@ func (in inspection) detail() string {
 	return fmt.Sprintf(", heads %d, intermediate %d, %s", in.Heads, in.Intermediate, in.Activation)
 }
 
+// headTasks says what heads do that files come with.
+var headTasks = map[models.Task]string{
+	models.SequenceClassification: "whole texts (sequence classification)",
+	models.TokenClassification:    "every token (token classification)",
+	models.QuestionAnswering:      "the start and end of an answer (extractive question answering)",
+}
+
 func (in inspection) headText() string {
 	switch {
 	case in.Classifier > 0:
-		return fmt.Sprintf("a classifier with %d outputs", in.Classifier)
+		return fmt.Sprintf("a classifier with %d outputs for %s", in.Classifier, headTasks[in.Head])
+	case in.Head == models.MaskedLM:
+		return "a masked language model's, which predicts tokens"
 	case in.Pooler:
 		return "a pooler, no classifier"
 	}

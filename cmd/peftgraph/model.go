@@ -45,7 +45,11 @@ func loadModel(path string) (*graph.Graph, *inject.Plan, error) {
 func recognise(path string, g *graph.Graph) (*models.Encoder, error) {
 	enc, err := models.Recognise(g)
 	if err != nil {
-		return nil, hintedError{fmt.Errorf("%s: %w", path, err), "an encoder of the BERT family in float32, as PyTorch's exporters or Optimum write it"}
+		hint := "an encoder of the BERT family in float32, as PyTorch's exporters or Optimum write it"
+		if why := (*models.NotRecognisedError)(nil); errors.As(err, &why) && why.Hint != "" {
+			hint = why.Hint
+		}
+		return nil, hintedError{fmt.Errorf("%s: %w", path, err), hint}
 	}
 	return enc, nil
 }

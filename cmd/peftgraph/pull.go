@@ -3,13 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/peftgraph/peftgraph/internal/atomicfile"
 	"github.com/peftgraph/peftgraph/models/pull"
 )
 
@@ -37,7 +34,7 @@ func runPull(c *cli.Context, o *console, name string) error {
 		return err
 	}
 	if dir := c.String("output"); dir != "" {
-		if m, err = copyModel(m, dir); err != nil {
+		if m, err = m.CopyTo(dir); err != nil {
 			return err
 		}
 	}
@@ -48,41 +45,4 @@ func runPull(c *cli.Context, o *console, name string) error {
 		Source    string `json:"source"`
 	}{m.Name, m.ONNX, m.Tokenizer, m.Source}
 	return o.result(v, func(w io.Writer) { fmt.Fprintf(w, "%s\n%s\n", v.Model, v.Tokenizer) })
-}
-
-// copyModel copies all of a cached model's files: injected models refer to weights in their own folder.
-func copyModel(m pull.Model, dir string) (pull.Model, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return m, err
-	}
-	files, err := os.ReadDir(m.Dir)
-	if err != nil {
-		return m, err
-	}
-	for _, f := range files {
-		if !f.Type().IsRegular() || strings.HasPrefix(f.Name(), ".") {
-			continue
-		}
-		if err := copyFile(filepath.Join(m.Dir, f.Name()), filepath.Join(dir, f.Name())); err != nil {
-			return m, err
-		}
-	}
-	m.ONNX = filepath.Join(dir, filepath.Base(m.ONNX))
-	if m.Tokenizer != "" {
-		m.Tokenizer = filepath.Join(dir, filepath.Base(m.Tokenizer))
-	}
-	m.Dir = dir
-	return m, nil
-}
-
-func copyFile(from, to string) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	return atomicfile.Write(to, func(w io.Writer) error {
-		_, err := io.Copy(w, src)
-		return err
-	})
 }

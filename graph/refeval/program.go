@@ -35,19 +35,25 @@ type scope map[string]*array
 
 // New compiles a graph. It fails with an [*UnsupportedError] when an operator is unknown, whether or not a later fetch
 // needs it. The program reads the graph and doesn't copy it.
-func New(g *graph.Graph) (*Program, error) {
+func New(g *graph.Graph) (*Program, error) { return compile(g, false) }
+
+// NewPartial compiles a graph that may hold operators without semantics here. A run that needs one of them fails with an
+// [*UnsupportedError].
+func NewPartial(g *graph.Graph) (*Program, error) { return compile(g, true) }
+
+func compile(g *graph.Graph, partial bool) (*Program, error) {
 	p := &Program{g: g, step: map[*graph.Node]int{}, consts: map[*graph.Value]*array{}}
 	for _, n := range g.Nodes() {
 		s := step{node: n, opset: g.Opsets[n.Domain]}
 		var ok bool
-		if s.version, ok = lookup(n.Domain, n.Op, s.opset); !ok {
+		if s.version, ok = lookup(n.Domain, n.Op, s.opset); !ok && !partial {
 			return nil, unsupported(n, s.opset)
 		}
 		for _, a := range n.Attrs {
 			if a.G == nil {
 				continue
 			}
-			body, err := New(a.G)
+			body, err := compile(a.G, partial)
 			if err != nil {
 				return nil, err
 			}
@@ -177,6 +183,9 @@ func (p *Program) needed(fetches []string, env scope) ([]bool, error) {
 }
 
 func (p *Program) exec(ctx context.Context, s step, env scope) error {
+	if s.version.kernel == nil {
+		return unsupported(s.node, s.opset)
+	}
 	c := &call{ctx: ctx, node: s.node, opset: s.opset, bodies: s.bodies, in: make([]*array, len(s.node.Inputs()))}
 	for k, v := range s.node.Inputs() {
 		if v == nil {

@@ -115,6 +115,24 @@ func TestUnsupportedIsTyped(t *testing.T) {
 	}
 }
 
+// A part without semantics stops only the runs that need it.
+func TestPartialProgram(t *testing.T) {
+	g := graphtest.MustParse(t, "graph (x float[1]) => (y, z)\nopset 13\ny = Frobnicate(x) \"f\"\nz = Neg(x)")
+	p, err := NewPartial(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds := map[string]*graph.Tensor{"x": graph.TensorOf(nil, []float32{2})}
+	if z, _ := run(t, p, feeds, "z")[0].Float64s(); z[0] != -2 {
+		t.Errorf("z is %v", z)
+	}
+	_, err = p.Run(context.Background(), feeds, []string{"y"})
+	var u *UnsupportedError
+	if !errors.As(err, &u) || u.Node.Name != "f" {
+		t.Errorf("y: %v", err)
+	}
+}
+
 func TestEvalNodeKeepsTypes(t *testing.T) {
 	g := graphtest.MustParse(t, `graph (a float[2], b int32[2], h float16[1]) => (y)
 opset 17

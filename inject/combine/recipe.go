@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 )
 
 // combine returns a module's new A [rank, in] and B [out, rank]; the scale is 1.
@@ -165,8 +165,8 @@ func (m *module) nearest(rank int) (a, b []float32) {
 			tall[i*all+k] = wideA[k*m.in+i]
 		}
 	}
-	q, qr := inject.LeadingQR(wideB, m.out, all, all)
-	p, pr := inject.LeadingQR(tall, m.in, all, all)
+	q, qr := numeric.LeadingQR(wideB, m.out, all, all)
+	p, pr := numeric.LeadingQR(tall, m.in, all, all)
 	core := make([]float32, all*all)
 	for i := range all {
 		for j := range all {
@@ -177,16 +177,16 @@ func (m *module) nearest(rank int) (a, b []float32) {
 			core[i*all+j] = float32(sum)
 		}
 	}
-	left, values, right := inject.LeadingSVD(core, all, all, min(rank, all))
+	left, values, right := numeric.LeadingSVD(rand.New(rand.NewPCG(1, 2)), core, all, all, min(rank, all))
 	for k := range left {
-		left[k], right[k] = times(q, all, left[k]), times(p, all, right[k])
+		left[k], right[k] = numeric.Times(q, all, left[k]), numeric.Times(p, all, right[k])
 	}
 	return pack(left, values, right, m.out, m.in, rank)
 }
 
 // factors returns A and B of the rank with B·A nearest to w [out, in].
 func factors(w []float64, out, in, rank int) (a, b []float32) {
-	left, values, right := inject.LeadingSVD(narrow(w), out, in, rank)
+	left, values, right := numeric.LeadingSVD(rand.New(rand.NewPCG(1, 2)), narrow(w), out, in, rank)
 	return pack(left, values, right, out, in, rank)
 }
 
@@ -202,16 +202,6 @@ func pack(left [][]float64, values []float64, right [][]float64, out, in, rank i
 		}
 	}
 	return a, b
-}
-
-func times(m []float64, cols int, v []float64) []float64 {
-	out := make([]float64, len(m)/cols)
-	for i := range out {
-		for k, x := range v {
-			out[i] += m[i*cols+k] * x
-		}
-	}
-	return out
 }
 
 func widen(x []float32) []float64 {

@@ -51,12 +51,19 @@ func part(t *testing.T, f *modelstest.Fixture, name, method string, flags map[st
 
 // all is one adapter of every kind, of several numbers of labels, positions and layers.
 func all(t *testing.T, f *modelstest.Fixture) []multitask.Part {
-	target := map[bool]string{true: "q_lin", false: "query"}[*f.Family == "distilbert"]
+	target := "query"
+	if name := map[string]string{"distilbert": "q_lin", "mpnet": "q"}[*f.Family]; name != "" {
+		target = name
+	}
+	virtual := "prefix"
+	if f.IsRelative() {
+		virtual = "p-tuning"
+	}
 	return []multitask.Part{
 		part(t, f, "sentiment", "lora", map[string]string{"target": target, "layers": strconv.Itoa(f.Layers - 1)}, "neg", "pos"),
 		part(t, f, "topic", "adapter", map[string]string{"reduction-factor": "4"}, "a", "b", "c", "d", "e", "f"),
 		part(t, f, "score", "prompt", map[string]string{"num-virtual-tokens": "3"}),
-		part(t, f, "same", "prefix", map[string]string{"num-virtual-tokens": "2"}, "yes", "no", "maybe"),
+		part(t, f, "same", virtual, map[string]string{"num-virtual-tokens": "2"}, "yes", "no", "maybe"),
 		part(t, f, "probe", "head-only", nil, "yes", "no"),
 		part(t, f, "whole", "full", nil, "yes", "no"),
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/internal/graphtest"
-	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -47,13 +46,6 @@ func New(t testing.TB, name string, settings map[string]string) inject.Method {
 		}
 	}
 	return m
-}
-
-// Adapt gives LoRA the names that its default targets have in DistilBERT, if f is one.
-func Adapt(f *modelstest.Fixture, m inject.Method) {
-	if l, ok := m.(*inject.LoRA); ok && *f.Family == "distilbert" {
-		l.Modules = inject.ParseNames("q_lin,v_lin")
-	}
 }
 
 // Move gives every trainable other values, up to bound.

@@ -137,6 +137,9 @@ func (f *Fixture) IsEncoder() bool {
 	return f.Family != nil && *f.Family != "albert" && !strings.HasPrefix(f.Name, "bert_ort_all")
 }
 
+// IsRelative says that the model knows tokens by their distance, so that no prefix goes before them.
+func (f *Fixture) IsRelative() bool { return strings.Contains(f.Name, "_relative_") }
+
 // Encoders returns the files that must be recognised and that the reference evaluator runs: not opset 23's Attention.
 func Encoders(t testing.TB) []*Fixture {
 	t.Helper()

@@ -121,8 +121,9 @@ func (r *repo) onnx(ctx context.Context) error {
 	return r.optional(ctx, "onnx/"+onnxName+"_data", onnxName+"_data")
 }
 
+// tokenizer gets the tokenizer's files, what the model is pooled by, and the card, which says under what licence it is.
 func (r *repo) tokenizer(ctx context.Context) error {
-	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "vocab.txt"} {
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "modules.json", "1_Pooling/config.json", "README.md"} {
 		if err := r.optional(ctx, name, name); err != nil {
 			return err
 		}
@@ -148,7 +149,10 @@ func (r *repo) file(ctx context.Context, path, as string) error {
 		r.revision = about.commit
 	}
 	r.j.commit = r.revision
-	dst := filepath.Join(r.j.dir, as)
+	dst, err := r.j.place(as)
+	if err != nil {
+		return err
+	}
 	got, err := fetch.Download(ctx, address(), r.header, dst, func(done, total int64) { r.j.Progress(path, done, total) })
 	if err != nil {
 		return err

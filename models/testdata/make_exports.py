@@ -88,6 +88,10 @@ def legacy_cases():
     yield Case("bert_torch2_dynamo_op18_qa", "4.57", "dynamo", opset=18, **qa)
     yield Case("bert_torch2_legacy_op14_nopooler", "4.57", config=dict(BERT, pooler=False))
     yield Case("bert_torch2_legacy_op14_gemm", "4.57", gemm=True, config=ONE_LAYER, commit=True)
+    for kind in ("relative_key", "relative_key_query"):
+        # Distances between tokens instead of positions; as many positions as a table of 2·32-1 distances allows.
+        config = dict(BERT, position_embedding_type=kind)
+        yield Case(f"bert_torch2_legacy_op14_{kind}", "4.57", config=config, commit=kind == "relative_key_query")
     for act in ("gelu_new", "gelu_fast", "silu"):
         yield Case(
             f"bert_torch2_legacy_op14_{act}", "4.57", config=dict(ONE_LAYER, hidden_act=act), commit=act == "gelu_new"
@@ -122,6 +126,8 @@ def dynamo_cases():
             config=ONE_LAYER,
             commit=attention == "sdpa",
         )
+    relative = dict(BERT, position_embedding_type="relative_key_query")
+    yield Case("bert_torch2_dynamo_op18_relative_key_query", "4.57", "dynamo", opset=18, config=relative)
     yield Case("bert_torch2_dynamo_op20_gelu_new", "4.57", "dynamo", opset=20, config=dict(BERT, hidden_act="gelu_new"))
     yield Case("bert_torch2_dynamo_op18_seqcls", "4.57", "dynamo", opset=18, model="BertForSequenceClassification")
     yield Case("bert_torch2_dynamo_op20_notypes_tf5", "5.", "dynamo", opset=20, attention="sdpa", token_types=False)
@@ -165,7 +171,13 @@ def family_cases():
     yield Case("albert_torch2_legacy_op14_eager", "4.57", model="AlbertModel", config=albert)
     mpnet = dict(BERT, max_position_embeddings=34)
     yield Case(
-        "mpnet_torch2_legacy_op14_eager", "4.57", model="MPNetModel", config=mpnet, attention=None, token_types=False
+        "mpnet_torch2_legacy_op14_eager",
+        "4.57",
+        model="MPNetModel",
+        config=mpnet,
+        attention=None,
+        token_types=False,
+        commit=True,
     )
     for opset in (14, 18):
         yield Case(f"bert_optimum_op{opset}", "4.57", "optimum", opset=opset, attention=None, commit=opset == 18)

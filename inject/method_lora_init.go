@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -74,17 +75,17 @@ func concurrently(n int, do func(i int)) {
 
 // startDefault: A Kaiming uniform with a=√5, which is U(−1/√in, 1/√in), and B zero.
 func startDefault(rng *rand.Rand, l *models.Linear, r int, _ float64) (a, b []float32, err error) {
-	return uniform(rng, r*l.In, 1/math.Sqrt(float64(l.In))), make([]float32, l.Out*r), nil
+	return numeric.Uniform(rng, r*l.In, 1/math.Sqrt(float64(l.In))), make([]float32, l.Out*r), nil
 }
 
 // startRandom: both as torch.nn.Linear starts.
 func startRandom(rng *rand.Rand, l *models.Linear, r int, _ float64) (a, b []float32, err error) {
-	return uniform(rng, r*l.In, 1/math.Sqrt(float64(l.In))), uniform(rng, l.Out*r, 1/math.Sqrt(float64(r))), nil
+	return numeric.Uniform(rng, r*l.In, 1/math.Sqrt(float64(l.In))), numeric.Uniform(rng, l.Out*r, 1/math.Sqrt(float64(r))), nil
 }
 
 // startGaussian: A normal with standard deviation 1/r, B zero.
 func startGaussian(rng *rand.Rand, l *models.Linear, r int, _ float64) (a, b []float32, err error) {
-	return normal(rng, r*l.In, 1/float64(r)), make([]float32, l.Out*r), nil
+	return numeric.Normal(rng, r*l.In, 1/float64(r)), make([]float32, l.Out*r), nil
 }
 
 // startOrthogonal: A and B span orthogonal halves of the rank, so that B·A is zero and neither is (as PEFT's "orthogonal":
@@ -93,11 +94,11 @@ func startOrthogonal(rng *rand.Rand, l *models.Linear, r int, _ float64) (a, b [
 	if r%2 != 0 {
 		return nil, nil, fmt.Errorf("--init orthogonal: rank %d: must be even", r)
 	}
-	q, _ := leadingQR(normal(rng, r*r, 1), r, r, r)
+	q, _ := numeric.LeadingQR(numeric.Normal(rng, r*r, 1), r, r, r)
 	a, b = make([]float32, r*l.In), make([]float32, l.Out*r)
 	half := r / 2
 	span := func(n, offset int, set func(i, k int, v float32)) {
-		g := normal(rng, n*half, 1)
+		g := numeric.Normal(rng, n*half, 1)
 		for i := range n {
 			for k := range r {
 				sum := 0.0
@@ -119,7 +120,7 @@ func startPiSSA(rng *rand.Rand, l *models.Linear, r int, scale float64) (a, b []
 	if err != nil {
 		return nil, nil, err
 	}
-	u, s, v := leadingSVD(rng, w, l.Out, l.In, r)
+	u, s, v := numeric.LeadingSVD(rng, w, l.Out, l.In, r)
 	a, b = make([]float32, r*l.In), make([]float32, l.Out*r)
 	for k := range r {
 		f := math.Sqrt(s[k] / scale)
@@ -139,7 +140,7 @@ func startOLoRA(_ *rand.Rand, l *models.Linear, r int, _ float64) (a, b []float3
 	if err != nil {
 		return nil, nil, err
 	}
-	q, rr := leadingQR(w, l.Out, l.In, r)
+	q, rr := numeric.LeadingQR(w, l.Out, l.In, r)
 	a, b = make([]float32, len(rr)), make([]float32, len(q))
 	for i, x := range rr {
 		a[i] = float32(x)
@@ -169,22 +170,4 @@ func decomposable(l *models.Linear, r int, how string) ([]float32, error) {
 		}
 	}
 	return data, nil
-}
-
-// uniform draws n values from U(−bound, bound).
-func uniform(rng *rand.Rand, n int, bound float64) []float32 {
-	out := make([]float32, n)
-	for i := range out {
-		out[i] = float32((2*rng.Float64() - 1) * bound)
-	}
-	return out
-}
-
-// normal draws n values from N(0, std²).
-func normal(rng *rand.Rand, n int, std float64) []float32 {
-	out := make([]float32, n)
-	for i := range out {
-		out[i] = float32(rng.NormFloat64() * std)
-	}
-	return out
 }

@@ -1,4 +1,4 @@
-package inject
+package numeric
 
 import (
 	"encoding/json"
@@ -28,17 +28,17 @@ func TestDecompositionsEqualNumPy(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
-			left, values, right := leadingSVD(rand.New(rand.NewPCG(1, 2)), c.W, c.M, c.N, c.R)
+			left, values, right := LeadingSVD(rand.New(rand.NewPCG(1, 2)), c.W, c.M, c.N, c.R)
 			near(t, "singular values", values, c.Values, 1e-7*c.Values[0])
-			orthonormal(t, right)
+			orthoNormal(t, right)
 			part := make([]float64, c.M*c.N)
 			for k, s := range values {
 				for i, u := range left[k] {
-					axpy(s*u, right[k], part[i*c.N:(i+1)*c.N])
+					Axpy(s*u, right[k], part[i*c.N:(i+1)*c.N])
 				}
 			}
 			near(t, "leading part", part, c.Product, 1e-7*c.Values[0])
-			q, rows := leadingQR(c.W, c.M, c.N, c.R)
+			q, rows := LeadingQR(c.W, c.M, c.N, c.R)
 			near(t, "Q", q, c.Q, 1e-10)
 			near(t, "R", rows, c.Rows, 1e-10*c.Values[0])
 		})
@@ -57,7 +57,7 @@ func near(t *testing.T, what string, got, want []float64, tolerance float64) {
 	}
 }
 
-func orthonormal(t *testing.T, vs [][]float64) {
+func orthoNormal(t *testing.T, vs [][]float64) {
 	t.Helper()
 	for i := range vs {
 		for j := range i + 1 {
@@ -65,7 +65,7 @@ func orthonormal(t *testing.T, vs [][]float64) {
 			if i == j {
 				want = 1
 			}
-			if d := math.Abs(dot(vs[i], vs[j]) - want); !(d < 1e-9) {
+			if d := math.Abs(Dot(vs[i], vs[j]) - want); !(d < 1e-9) {
 				t.Errorf("vectors %d and %d: product off by %v", i, j, d)
 			}
 		}
@@ -82,17 +82,17 @@ func TestSVDOfRepeatedValues(t *testing.T) {
 			w[i*n+i] = 2
 		}
 	}
-	_, values, right := leadingSVD(rand.New(rand.NewPCG(1, 2)), w, n, n, 5)
+	_, values, right := LeadingSVD(rand.New(rand.NewPCG(1, 2)), w, n, n, 5)
 	near(t, "singular values", values, []float64{2, 2, 2, 1, 1}, 1e-9)
-	orthonormal(t, right)
-	_, values, _ = leadingSVD(rand.New(rand.NewPCG(1, 2)), make([]float32, n*n), n, n, 3)
+	orthoNormal(t, right)
+	_, values, _ = LeadingSVD(rand.New(rand.NewPCG(1, 2)), make([]float32, n*n), n, n, 3)
 	near(t, "singular values of zero", values, []float64{0, 0, 0}, 0)
 }
 
 // PiSSA of one module of BERT-base: Lanczos iteration needs a few hundred products with the weight.
 func BenchmarkLeadingSVD(b *testing.B) {
-	w := normal(rand.New(rand.NewPCG(3, 4)), 768*768, 0.04)
+	w := Normal(rand.New(rand.NewPCG(3, 4)), 768*768, 0.04)
 	for b.Loop() {
-		leadingSVD(rand.New(rand.NewPCG(1, 2)), w, 768, 768, 8)
+		LeadingSVD(rand.New(rand.NewPCG(1, 2)), w, 768, 768, 8)
 	}
 }

@@ -89,6 +89,9 @@ func (x *Prefix) layers(e *models.Encoder) ([]*models.Layer, error) {
 		if slices.Contains(x.LeaveOut, i) {
 			continue
 		}
+		if v := l.Attention.Distances; v != nil {
+			return nil, fmt.Errorf("layer %d: the model knows tokens by their distance (%q), and a prefix stands at none; use --method prompt, whose tokens are part of the sequence", i, v.Name())
+		}
 		if l.Key.Weight.DType != graph.Float {
 			return nil, fmt.Errorf("layer %d: weight %q is %s: only float32 models can be trained; export the model in float32", i, l.Key.Weight.Name(), l.Key.Weight.DType)
 		}

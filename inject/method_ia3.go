@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -45,7 +46,7 @@ func (a *IA3) Inject(in *Injection) error {
 	if len(in.Encoder.Layers) > 0 {
 		a.defaults(&in.Encoder.Layers[0])
 	}
-	if err := a.drop(len(in.Encoder.Layers)); err != nil {
+	if err := a.settle(in); err != nil {
 		return err
 	}
 	chosen, err := in.choose(a.Targets)
@@ -73,12 +74,6 @@ func (a *IA3) defaults(l *models.Layer) {
 	if a.FeedForward.Pattern == "" && a.FeedForward.List == nil { // an empty list means none, in PEFT too
 		a.FeedForward.List = []string{dense}
 	}
-}
-
-// lastPart returns the last n names of a module's path.
-func lastPart(path string, n int) string {
-	parts := strings.Split(path, ".")
-	return strings.Join(parts[max(0, len(parts)-n):], ".")
 }
 
 // feedForward reports whether a module's input is scaled. PEFT compares the ends of names, without regard to the dots.
@@ -120,7 +115,7 @@ func (a *IA3) scale(in *Injection, p *graph.Patch, module string, rows, cols int
 	n, how := int(rows*cols), "ones"
 	data := slices.Repeat([]float32{1}, n)
 	if !a.Init {
-		data, how = normal(in.Rand(module), n, 1), "normal(1)"
+		data, how = numeric.Normal(in.Rand(module), n, 1), "normal(1)"
 	}
 	return in.Trainable(p, roleIA3, Trainable{Target: module, Role: roleIA3, Init: how}, graph.TensorOf([]int64{rows, cols}, data))
 }

@@ -5,17 +5,9 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 )
-
-// detachScope is the part of a node's name that says that no gradient flows through it.
-const detachScope = "/detach/"
-
-// Detached reports whether injection meant the node's result to be a constant to the gradient, as PyTorch's detach makes it.
-// It goes by the node's name, which rewriting keeps and a file carries.
-func Detached(n *graph.Node) bool {
-	return strings.HasPrefix(n.Name, "peft/") && strings.Contains(n.Name, detachScope)
-}
 
 // decompose returns what weight-decomposed LoRA (DoRA, Liu et al. 2024) adds to the module's output: with the magnitude m
 // [out], trained from ‖W‖, and n = ‖W + s·B·A‖ over each output's row, which is detached as in the paper's section 4.3,
@@ -54,7 +46,7 @@ func (l *LoRA) decompose(in *Injection, p *graph.Patch, lin *models.Linear, u up
 
 // norms computes ‖w + s·B·A‖ over what belongs to each output, detached as a whole.
 func (u update) norms(p *graph.Patch, w *graph.Value, transposed bool) *graph.Value {
-	b := p.Scope(strings.Trim(detachScope, "/"))
+	b := p.Scope(strings.Trim(markDetached, "/"))
 	transpose := b.With(graph.IntsAttr("perm", 1, 0))
 	ba, axis := b.Op("MatMul", u.b, u.a), int64(1)
 	if !transposed {
@@ -79,14 +71,14 @@ func (u update) magnitudes(lin *models.Linear) ([]float32, error) {
 	if err := errors.Join(errW, errA, errB); err != nil {
 		return nil, err
 	}
-	rows, err := product(a, b, u.scale, lin.Out, lin.In)
+	rows, err := numeric.Product(a, b, u.scale, lin.Out, lin.In)
 	if err != nil {
 		return nil, err
 	}
-	axpy(1, data, rows)
+	numeric.Axpy(1, data, rows)
 	out := make([]float32, lin.Out)
 	for o := range out {
-		out[o] = float32(length(rows[o*lin.In : (o+1)*lin.In]))
+		out[o] = float32(numeric.Norm(rows[o*lin.In : (o+1)*lin.In]))
 	}
 	return out, nil
 }
@@ -99,7 +91,7 @@ func rescale(m *Merging, s Site, mod *Module, rows []float64) error {
 	}
 	for o, v := range magnitude {
 		row := rows[o*mod.In : (o+1)*mod.In]
-		scale(row, float64(v)/length(row))
+		numeric.Scale(row, float64(v)/numeric.Norm(row))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -109,7 +110,7 @@ func (l *LoRA) FromBase() bool { return loraStarts[l.Init].fromBase }
 
 // Inject adds the update beside every chosen module.
 func (l *LoRA) Inject(in *Injection) error {
-	if err := l.drop(len(in.Encoder.Layers)); err != nil {
+	if err := l.settle(in); err != nil {
 		return err
 	}
 	linears, others, err := in.chooseAmong(l.Targets, []string{wordEmbeddings}, l.ModulesToSave)
@@ -250,9 +251,9 @@ func (l *LoRA) Merge(m *Merging, s Site, mod *Module) error {
 		if err != nil {
 			return err
 		}
-		axpy(-1, first, delta)
+		numeric.Axpy(-1, first, delta)
 	}
-	axpy(1, mod.Weight, delta)
+	numeric.Axpy(1, mod.Weight, delta)
 	if l.DoRA {
 		if err := rescale(m, s, mod, delta); err != nil {
 			return err
@@ -281,20 +282,5 @@ func (m *Merging) product(s Site, mod *Module, roleA, roleB string) ([]float64, 
 	if err := errors.Join(errA, errB); err != nil {
 		return nil, err
 	}
-	return product(a, b, s.Scale, mod.Out, mod.In)
-}
-
-// product returns s·B·A as [out, in].
-func product(a, b []float32, s float64, out, in int) ([]float64, error) {
-	r := len(a) / in
-	if len(a) != r*in || len(b) != out*r {
-		return nil, fmt.Errorf("matrices A of %d and B of %d elements: they don't fit a weight of %d×%d", len(a), len(b), out, in)
-	}
-	delta := make([]float64, out*in)
-	for o := range out {
-		for k := range r {
-			axpy(s*float64(b[o*r+k]), a[k*in:(k+1)*in], delta[o*in:(o+1)*in])
-		}
-	}
-	return delta, nil
+	return numeric.Product(a, b, s.Scale, mod.Out, mod.In)
 }

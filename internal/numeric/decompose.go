@@ -1,4 +1,5 @@
-package inject
+// Package numeric has the decompositions, products and random draws that adapters start from and are merged by.
+package numeric
 
 import (
 	"cmp"
@@ -7,9 +8,9 @@ import (
 	"slices"
 )
 
-// leadingQR returns the first r columns of Q as [m, r] and the first r rows of R as [r, n] of the QR decomposition of
+// LeadingQR returns the first r columns of Q as [m, r] and the first r rows of R as [r, n] of the QR decomposition of
 // w [m, n], r ≤ min(m, n), by Householder reflections with LAPACK's choice of signs, which is also PyTorch's.
-func leadingQR(w []float32, m, n, r int) (q, rr []float64) {
+func LeadingQR(w []float32, m, n, r int) (q, rr []float64) {
 	a := make([]float64, m*n)
 	for i, v := range w {
 		a[i] = float64(v)
@@ -40,11 +41,11 @@ func reflection(a []float64, m, n, k int) []float64 {
 	for i := range v {
 		v[i] = a[(k+i)*n+k]
 	}
-	if length(v[1:]) == 0 {
+	if Norm(v[1:]) == 0 {
 		return nil
 	}
-	v[0] += math.Copysign(length(v), v[0])
-	scale(v, 1/length(v))
+	v[0] += math.Copysign(Norm(v), v[0])
+	Scale(v, 1/Norm(v))
 	return v
 }
 
@@ -55,30 +56,30 @@ func mirror(a []float64, n, k int, v []float64) {
 	}
 	sums := make([]float64, n)
 	for i, f := range v {
-		axpy(f, a[(k+i)*n:(k+i+1)*n], sums)
+		Axpy(f, a[(k+i)*n:(k+i+1)*n], sums)
 	}
 	for i, f := range v {
-		axpy(-2*f, sums, a[(k+i)*n:(k+i+1)*n])
+		Axpy(-2*f, sums, a[(k+i)*n:(k+i+1)*n])
 	}
 }
 
-// leadingSVD returns the r largest singular values of w [m, n], r ≤ min(m, n), with their left vectors (m long) and right
+// LeadingSVD returns the r largest singular values of w [m, n], r ≤ min(m, n), with their left vectors (m long) and right
 // vectors (n long): Lanczos iteration on w·wᵀ or wᵀ·w, the smaller, each new vector made orthogonal to all earlier ones,
 // until the r vectors no longer move or the whole space is spanned.
-func leadingSVD(rng *rand.Rand, w []float32, m, n, r int) (left [][]float64, values []float64, right [][]float64) {
+func LeadingSVD(rng *rand.Rand, w []float32, m, n, r int) (left [][]float64, values []float64, right [][]float64) {
 	if m < n {
-		right, values, left = leadingSVD(rng, transpose(w, m, n), n, m, r)
+		right, values, left = LeadingSVD(rng, Transpose(w, m, n), n, m, r)
 		return left, values, right
 	}
 	l := lanczos{rng: rng, size: n, apply: func(v []float64) []float64 {
-		return timesTransposed(w, n, times(w, n, v))
+		return timesTransposed(w, n, Times(w, n, v))
 	}}
 	squares, right := l.leading(r)
 	for k, s := range squares {
-		u := times(w, n, right[k])
+		u := Times(w, n, right[k])
 		values = append(values, math.Sqrt(max(s, 0)))
-		if norm := length(u); norm > 0 {
-			scale(u, 1/norm)
+		if norm := Norm(u); norm > 0 {
+			Scale(u, 1/norm)
 		}
 		left = append(left, u)
 	}
@@ -107,7 +108,7 @@ func (l *lanczos) leading(r int) (values []float64, vectors [][]float64) {
 		for _, row := range rows[:r] {
 			v := make([]float64, l.size)
 			for j, f := range row {
-				axpy(f, l.basis[j], v)
+				Axpy(f, l.basis[j], v)
 			}
 			vectors = append(vectors, v)
 		}
@@ -136,19 +137,19 @@ func (l *lanczos) extend(n int) {
 				l.next[i] = l.rng.NormFloat64()
 			}
 			l.clear(l.next)
-			scale(l.next, 1/length(l.next))
+			Scale(l.next, 1/Norm(l.next))
 		}
 		v := l.next
 		l.basis = append(l.basis, v)
 		w := l.apply(v)
-		l.diag = append(l.diag, dot(v, w))
-		whole := length(w)
+		l.diag = append(l.diag, Dot(v, w))
+		whole := Norm(w)
 		l.clear(w)
-		out := length(w)
+		out := Norm(w)
 		if l.next = w; out <= 1e-13*whole {
 			l.next, out = nil, 0
 		} else {
-			scale(w, 1/out)
+			Scale(w, 1/out)
 		}
 		l.below = append(l.below, out)
 	}
@@ -158,7 +159,7 @@ func (l *lanczos) extend(n int) {
 func (l *lanczos) clear(v []float64) {
 	for range 2 {
 		for _, b := range l.basis {
-			axpy(-dot(v, b), b, v)
+			Axpy(-Dot(v, b), b, v)
 		}
 	}
 }
@@ -225,49 +226,3 @@ func chase(d, e []float64, z [][]float64, l, m int) {
 	d[l] -= p
 	e[l], e[m] = g, 0
 }
-
-// times returns w·v for w of rows n wide.
-func times(w []float32, n int, v []float64) []float64 {
-	out := make([]float64, len(w)/n)
-	for i := range out {
-		sum := 0.0
-		for j, x := range w[i*n : (i+1)*n] {
-			sum += float64(x) * v[j]
-		}
-		out[i] = sum
-	}
-	return out
-}
-
-// timesTransposed returns wᵀ·u for w of rows n wide.
-func timesTransposed(w []float32, n int, u []float64) []float64 {
-	out := make([]float64, n)
-	for i, f := range u {
-		axpy(f, w[i*n:(i+1)*n], out)
-	}
-	return out
-}
-
-func dot(a, b []float64) float64 {
-	sum := 0.0
-	for i, v := range a {
-		sum += v * b[i]
-	}
-	return sum
-}
-
-// axpy is y += f·x.
-func axpy[T float32 | float64](f float64, x []T, y []float64) {
-	for i, v := range x {
-		y[i] += f * float64(v)
-	}
-}
-
-func scale(v []float64, f float64) {
-	for i := range v {
-		v[i] *= f
-	}
-}
-
-// length is the Euclidean norm.
-func length(v []float64) float64 { return math.Sqrt(dot(v, v)) }

@@ -29,6 +29,9 @@ func (f *Full) Inject(in *Injection) error {
 			return err
 		}
 	}
+	if err := f.trainDistances(in); err != nil {
+		return err
+	}
 	for _, l := range in.linears() {
 		if f.skips(l.Name) {
 			continue
@@ -59,6 +62,20 @@ func (in *Injection) trainTables() error {
 			continue
 		}
 		if err := in.trainCopy(t.table, Trainable{Target: t.module, Role: "weight"}, t.table.Users()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trainDistances trains the layers' tables of relative positions.
+func (f *Full) trainDistances(in *Injection) error {
+	for i := range in.Encoder.Layers {
+		a := &in.Encoder.Layers[i].Attention
+		if a.Distances == nil || f.skips(a.DistancesName) {
+			continue
+		}
+		if err := in.trainCopy(a.Distances, Trainable{Target: a.DistancesName, Role: "weight"}, a.Distances.Users()); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 )
 
 func init() {
@@ -83,9 +84,9 @@ func (x *Prompt) start(in *Injection, width int) (how string, table []float32, e
 	rng, n := in.Rand(roleVirtual), x.Tokens*width
 	switch x.Init {
 	case "random":
-		return "normal(1)", normal(rng, n, 1), nil
+		return "normal(1)", numeric.Normal(rng, n, 1), nil
 	case "uniform":
-		return "uniform(0.5)", uniform(rng, n, 0.5), nil
+		return "uniform(0.5)", numeric.Uniform(rng, n, 0.5), nil
 	}
 	words, err := graph.Data[float32](in.Encoder.Embeddings.Word.Init())
 	if err != nil {
@@ -94,7 +95,7 @@ func (x *Prompt) start(in *Injection, width int) (how string, table []float32, e
 	switch x.Init {
 	case "embedding-std":
 		std := deviation(words)
-		return fmt.Sprintf("normal(%.3g)", std), normal(rng, n, std), nil
+		return fmt.Sprintf("normal(%.3g)", std), numeric.Normal(rng, n, std), nil
 	case "vocab":
 		return "vocab", rowsOf(words, width, sample(rng, x.Tokens, len(words)/width)), nil
 	}

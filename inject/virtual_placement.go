@@ -21,7 +21,8 @@ const (
 
 // Placement says where virtual tokens enter the encoder and what reads them. PEFT puts them before position embeddings and
 // LayerNorm: they take the first position ids and token type 0, and BERT's pooler reads the first of them instead of [CLS].
-// AdapterHub puts them behind the LayerNorm, where they have no position.
+// AdapterHub puts them behind the LayerNorm, where they have no position. In a model with relative positions they are as far
+// from the text as they stand, in either layout.
 type Placement struct {
 	Tokens  int    `json:"num_virtual_tokens" flag:"num-virtual-tokens" usage:"number of virtual tokens"`
 	Layout  string `json:"layout" flag:"layout" usage:"whose placement: peft (before position embeddings and LayerNorm) or adapterhub (behind them)"`
@@ -61,8 +62,9 @@ func (x *Placement) width(in *Injection) (int, error) {
 	if s := e.InputIDs.Shape; len(s) == 2 && s[1].Known() {
 		return 0, fmt.Errorf("the model takes texts of exactly %d tokens, and virtual tokens make the sequence longer; export it with a dynamic sequence length, or use --method prefix", s[1].N)
 	}
-	if x.Layout == LayoutPEFT {
-		if e.Embeddings.Position == nil {
+	relative := e.Layers[0].Attention.Distances != nil
+	if x.Layout == LayoutPEFT || relative {
+		if e.Embeddings.Position == nil && !relative {
 			return 0, fmt.Errorf("--layout %s gives virtual tokens positions, which this file has as constants; use --layout %s", LayoutPEFT, LayoutAdapterHub)
 		}
 		if err := in.takePositions(x.Tokens); err != nil {

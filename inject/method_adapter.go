@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 )
 
@@ -239,22 +240,9 @@ func (b adapterBlock) draw(rng *rand.Rand, n, fanIn int, up bool) ([]float32, st
 	case up && (b.init == "mam_adapter" || b.init == "zero"):
 		return make([]float32, n), "zeros"
 	case b.init == "mam_adapter":
-		return uniform(rng, n, 1/math.Sqrt(float64(fanIn))), "kaiming_uniform(sqrt5)"
+		return numeric.Uniform(rng, n, 1/math.Sqrt(float64(fanIn))), "kaiming_uniform(sqrt5)"
 	case b.init == "houlsby":
-		return truncatedNormal(rng, n, 0.01), "trunc_normal(0.01)"
+		return numeric.TruncatedNormal(rng, n, 0.01), "trunc_normal(0.01)"
 	}
-	return normal(rng, n, 0.02), "normal(0.02)"
-}
-
-// truncatedNormal draws n values from N(0, std²) within two standard deviations.
-func truncatedNormal(rng *rand.Rand, n int, std float64) []float32 {
-	out := make([]float32, n)
-	for i := range out {
-		x := rng.NormFloat64()
-		for math.Abs(x) > 2 {
-			x = rng.NormFloat64()
-		}
-		out[i] = float32(x * std)
-	}
-	return out
+	return numeric.Normal(rng, n, 0.02), "normal(0.02)"
 }

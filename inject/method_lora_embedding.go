@@ -4,10 +4,8 @@ import (
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 )
-
-// wordEmbeddings is the module path of the token embeddings.
-const wordEmbeddings = "embeddings.word_embeddings"
 
 // adaptEmbedding adds s·B·A[:, ids] to the word embeddings, A [r, vocab] and B [dim, r]. A starts at zero and B at N(0, 1);
 // neither dropout nor the other starts apply, as in PEFT.
@@ -29,11 +27,11 @@ func (l *LoRA) adaptEmbedding(in *Injection) error {
 	rng := in.Rand(wordEmbeddings)
 	a, startA := make([]float32, r*vocab), "zeros"
 	if l.Init == "random" {
-		a, startA = normal(rng, r*vocab, 1), "normal(1)"
+		a, startA = numeric.Normal(rng, r*vocab, 1), "normal(1)"
 	}
 	p := in.Patch(wordEmbeddings)
 	va := in.Trainable(p, "A", Trainable{Target: wordEmbeddings, Role: roleEmbeddingA, Init: startA}, graph.TensorOf([]int64{int64(r), int64(vocab)}, a))
-	vb := in.Trainable(p, "B", Trainable{Target: wordEmbeddings, Role: roleEmbeddingB, Init: "normal(1)"}, graph.TensorOf([]int64{int64(dim), int64(r)}, normal(rng, dim*r, 1)))
+	vb := in.Trainable(p, "B", Trainable{Target: wordEmbeddings, Role: roleEmbeddingB, Init: "normal(1)"}, graph.TensorOf([]int64{int64(dim), int64(r)}, numeric.Normal(rng, dim*r, 1)))
 
 	transpose := p.With(graph.IntsAttr("perm", 1, 0))
 	low := p.Op("Gather", transpose.Op("Transpose", va), in.Current(in.Encoder.InputIDs))
