@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/inject"
 )
@@ -74,9 +75,12 @@ type hubHead struct {
 // task returns what the head is for and what it reads.
 func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	none := inject.Task{}
+	if task, ok := hubTokenTask(h.Type); ok {
+		return h.ofTokens(task)
+	}
 	switch {
 	case h.Type != "classification":
-		return none, "", fmt.Errorf("head_type %q is not supported; classification is", h.Type)
+		return none, "", fmt.Errorf("head_type %q is not supported; supported are classification and %s", h.Type, strings.Join(hubTokenTypes(), ", "))
 	case !h.Bias:
 		return none, "", errors.New("bias is false: a classifier without one is not supported")
 	case h.Layers == 2 && h.twoLayers() == "":
@@ -95,14 +99,32 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	if h.Labels == 1 {
 		return inject.Task{Type: "regression"}, kind, nil
 	}
-	task := inject.Task{Type: "classification", Labels: numberedLabels(h.Labels)}
+	labels, err := h.labels()
+	return inject.Task{Type: "classification", Labels: labels}, kind, err
+}
+
+// labels are the classes' names, numbers for those without one.
+func (h hubHead) labels() ([]string, error) {
+	out := numberedLabels(h.Labels)
 	for label, i := range h.LabelIDs {
 		if i < 0 || i >= h.Labels {
-			return none, "", fmt.Errorf("label2id: %q is class %d of %d", label, i, h.Labels)
+			return nil, fmt.Errorf("label2id: %q is class %d of %d", label, i, h.Labels)
 		}
-		task.Labels[i] = label
+		out[i] = label
 	}
-	return task, kind, nil
+	return out, nil
+}
+
+// hubLabelIDs is the inverse of labels.
+func hubLabelIDs(labels []string) map[string]int {
+	if len(labels) == 0 {
+		return nil
+	}
+	out := map[string]int{}
+	for i, label := range labels {
+		out[label] = i
+	}
+	return out
 }
 
 // twoLayers returns our head of two layers with the activation, "" where there is none.
@@ -116,7 +138,10 @@ func (h hubHead) twoLayers() inject.HeadKind {
 }
 
 // hubHeadConfig is the inverse of task.
-func hubHeadConfig(p *inject.Plan) (hubHead, error) {
+func hubHeadConfig(p *inject.Plan) (any, error) {
+	if h, ok := hubTokenHeadOf(p); ok {
+		return h, nil
+	}
 	between := hubActivations[inject.HeadNewPooler]
 	h := hubHead{Type: "classification", Labels: p.Task.Outputs(), Layers: 1, Activation: &between, Bias: true}
 	switch kind := p.Head.Kind; {
@@ -127,12 +152,7 @@ func hubHeadConfig(p *inject.Plan) (hubHead, error) {
 	case kind != inject.HeadCLS:
 		return h, fmt.Errorf("format: AdapterHub has no head of the kind %q for %s: it reads the first token or the pooler", kind, p.Encoder.Family)
 	}
-	if len(p.Task.Labels) > 0 {
-		h.LabelIDs = map[string]int{}
-		for i, label := range p.Task.Labels {
-			h.LabelIDs[label] = i
-		}
-	}
+	h.LabelIDs = hubLabelIDs(p.Task.Labels)
 	if p.Head.Dropout > 0 {
 		h.Dropout = &p.Head.Dropout
 	}

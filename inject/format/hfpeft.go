@@ -145,7 +145,7 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 		"task_type": "FEATURE_EXTRACTION", "modules_to_save": nil, "auto_mapping": nil}
 	metadata := map[string]string{"format": "pt"}
 	if _, ok := hfHeadOf(p); ok {
-		c["task_type"], c["modules_to_save"] = "SEQ_CLS", hfSavedModules(p)
+		c["task_type"], c["modules_to_save"] = hfTaskType(p), hfSavedModules(p)
 	} else if p.Task.Type != "" {
 		metadata[hfMetaHead] = string(p.Head.Kind)
 	}

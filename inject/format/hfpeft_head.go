@@ -35,7 +35,10 @@ const hfMetaHead = "peftgraph.head"
 
 // hfHeadOf returns Hugging Face's head that computes what the plan's does, or false where there is none.
 func hfHeadOf(p *inject.Plan) (hfHead, bool) {
-	h := hfHeads[p.Encoder.Family]
+	h, _, ok := hfTokenHead(p)
+	if !ok {
+		h = hfHeads[p.Encoder.Family]
+	}
 	return h, p.Task.Type != "" && slices.Contains(h.kinds, p.Head.Kind)
 }
 
@@ -46,7 +49,7 @@ func PEFTReadsHead(p *inject.Plan) bool {
 	return ok || p.Task.Type == ""
 }
 
-// hfModule is the path of a module in the model that PEFT wraps: Hugging Face's sequence classifier where it has the plan's
+// hfModule is the path of a module in the model that PEFT wraps: Hugging Face's model for the task where it has the plan's
 // head, else the bare encoder.
 func hfModule(p *inject.Plan, target string) string {
 	if _, ok := hfHeadOf(p); ok {
@@ -67,9 +70,9 @@ func hfHeadModule(p *inject.Plan, target string) string {
 	}
 }
 
-// hfSavedModules is what PEFT writes for sequence classification: the modules trained whole, then its two usual names.
+// hfSavedModules is what PEFT writes: the modules of the head that are trained whole, then the names by which it looks for one.
 func hfSavedModules(p *inject.Plan) []string {
-	out := []string{"classifier", "score"}
+	out := hfHeadNames(p)
 	if p.Find("head", "pooler.dense", "weight") != nil && p.Encoder.Family == "bert" {
 		out = append([]string{"pooler"}, out...)
 	}
@@ -79,6 +82,9 @@ func hfSavedModules(p *inject.Plan) []string {
 // readHead takes the task from the classifier's tensors: PEFT doesn't store label names. declared is what the metadata says
 // that the classifier reads, "" in PEFT's own files.
 func (a *Adapter) readHead(task, root, declared string) error {
+	if found, err := a.readTokenHead(task, root); found {
+		return err
+	}
 	key, kind, err := a.hfHeadKind(root, declared)
 	if err != nil {
 		return err
@@ -86,7 +92,7 @@ func (a *Adapter) readHead(task, root, declared string) error {
 	w := a.Tensors[key]
 	switch {
 	case task != "" && task != "SEQ_CLS" && task != "FEATURE_EXTRACTION":
-		return fmt.Errorf("task_type %s is not supported; SEQ_CLS and FEATURE_EXTRACTION are", task)
+		return fmt.Errorf("task_type %s is not supported; supported are %s", task, strings.Join(hfTaskTypes(), ", "))
 	case task == "SEQ_CLS" && w == nil:
 		return fmt.Errorf("tensor %q is missing: the classifier would stay random", key)
 	case w == nil:

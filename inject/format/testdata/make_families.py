@@ -151,7 +151,7 @@ def write_hub(folder, family, config, safe, head):
     return model, trainable, again
 
 
-def write(name, family, make, *args):
+def write(name, family, make, *args, base=None):
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -161,7 +161,7 @@ def write(name, family, make, *args):
     drift = max(float((loaded[k] - trained[k]).abs().max()) for k in loaded)
     assert drift < 1e-4, f"{name}: reloading changes the outputs by {drift}"
     text = {
-        "base": family if name.endswith("lora_encoder") else f"{family}_sequence",
+        "base": base or (family if name.endswith("lora_encoder") else f"{family}_sequence"),
         "library": [peft.__version__, adapters.__version__],
         "trainable": trainable,
         "inputs": {k: as_json(v) for k, v in batch(family).items()},
