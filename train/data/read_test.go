@@ -169,7 +169,8 @@ func TestSharedSets(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, s := range []string{"sentence\tlabel\na\t1\n", "text,label\n\"a\nb\",1\n", "{\"text\":\"a\",\"label\":1}\n", "a\t1\nb\t1\n", "L a b\n", "\ufeff", "\"", "{}"} {
+	for _, s := range []string{"sentence\tlabel\na\t1\n", "text,label\n\"a\nb\",1\n", "{\"text\":\"a\",\"label\":1}\n", "a\t1\nb\t1\n", "L a b\n", "\ufeff", "\"", "{}",
+		`{"data":[{"paragraphs":[{"context":"a b","qas":[{"id":1,"question":"q","answers":[{"text":"a","answer_start":0}]},{"question":"q"}]}]}]}`} {
 		for i := range Formats() {
 			f.Add(s, uint8(i), "", "", "")
 		}
@@ -195,7 +196,7 @@ func FuzzRead(f *testing.F) {
 		}
 		at := 0
 		for _, ex := range set.Examples {
-			if ex.Row <= at || (ex.Label == "") != opt.NoLabel {
+			if ex.Row < at || ex.Row == at && opt.Format != "squad" || (ex.Label == "") != opt.NoLabel {
 				t.Fatalf("row %d after %d, label %q", ex.Row, at, ex.Label)
 			}
 			at = ex.Row
