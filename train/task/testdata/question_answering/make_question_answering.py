@@ -4,7 +4,8 @@
     pip install torch transformers==4.57.6 tokenizers==0.22.2 numpy
     ./make_question_answering.py UTILS_QA
 
-UTILS_QA is utils_qa.py of transformers' examples/pytorch/question-answering, from the same version.
+UTILS_QA is utils_qa.py of transformers' examples/pytorch/question-answering; what was committed is of the function in revision
+31f57e9efd761882d1296f7f6ade11ee87a3900e.
 
 tokenizer.json  a lower-casing WordPiece of single letters and some words
 squad.json      the questions, as SQuAD 2.0 has them
@@ -142,8 +143,9 @@ def main():
         both = [[x[:, k] for x in logits] for k in (0, 1)]
         options = dict(n_best_size=20, max_answer_length=MAX_ANSWER)
         without = utils.postprocess_qa_predictions(examples, features, both, **options)
-        utils.postprocess_qa_predictions(examples, features, both, version_2_with_negative=True, **options)
-        difference = dict(getattr(utils.postprocess_qa_predictions, "scores_diff", None) or {})
+        with tempfile.TemporaryDirectory() as folder:
+            utils.postprocess_qa_predictions(examples, features, both, version_2_with_negative=True, output_dir=folder, **options)
+            difference = json.loads((pathlib.Path(folder) / "null_odds.json").read_text())
         answers = []
         for e in examples:
             mine = [i for i, f in enumerate(features) if f["example_id"] == e["id"]]
