@@ -13,41 +13,43 @@ func Compare(train, eval *Set, labels []string) []string {
 	var out []string
 	note := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	trained := train.index(labels)
-	sets := []*Set{train}
-	if eval != nil {
-		sets = append(sets, eval)
-	}
-	for _, set := range sets {
-		set.missing(note)
-	}
+	train.missing(note)
+	train.contradictions(trained, note)
 	for _, name := range labels {
 		if train.LabelColumn != "" && trained.label[name] == nil {
 			note("no row of %s has the label %q: nothing can be learned of it", train.Path, name)
 		}
 	}
-	train.contradictions(trained, note)
 	if eval == nil {
 		return out
 	}
+	eval.missing(note)
 	judged := eval.index(labels)
 	for _, name := range judged.names {
 		if rows := judged.label[name]; labels != nil && trained.label[name] == nil {
 			note("the label %q, of %s in %s, is of none in %s", name, rowsText(rows), eval.Path, train.Path)
 		}
 	}
+	train.overlap(trained, eval, note)
+	return out
+}
+
+// overlap notes the texts of a set to judge on that are in the training set.
+func (s *Set) overlap(x *index, eval *Set, note func(string, ...any)) {
 	var both []int
 	for i := range eval.Examples {
-		if ex := &eval.Examples[i]; trained.text[ex.key()] != nil {
+		if ex := &eval.Examples[i]; x.text[ex.key()] != nil {
 			both = append(both, ex.Row)
 		}
 	}
-	if both != nil && train.Path == eval.Path {
-		note("%s is trained on and judged on: what is measured says little about other texts", train.Path)
-	} else if both != nil {
+	switch {
+	case both == nil:
+	case s.Path == eval.Path:
+		note("%s is trained on and judged on: what is measured says little about other texts", s.Path)
+	default:
 		note("%s: %d of %d texts are also in %s, %s: what is measured on them says little about other texts",
-			eval.Path, len(both), len(eval.Examples), train.Path, rowsText(both))
+			eval.Path, len(both), len(eval.Examples), s.Path, rowsText(both))
 	}
-	return out
 }
 
 // An index finds a set's examples.
