@@ -211,7 +211,8 @@ func (s *StepGraph) addLoss() (*graph.Value, error) {
 	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil && len(ids.Shape) == 2 {
 		tokens = ids.Shape
 	}
-	l := &task.Loss{Builder: g.Build("loss"), Output: g.Value(s.Plan.Logits), Targets: map[string]*graph.Value{}, Outputs: s.Plan.Task.Outputs()}
+	l := &task.Loss{Builder: g.Build("loss"), Output: g.Value(s.Plan.Logits), Targets: map[string]*graph.Value{}, Outputs: s.Plan.Task.Outputs(),
+		Mask: g.Value(s.Plan.Encoder.Inputs.Mask)}
 	units := tokens[0]
 	if s.group() > 1 {
 		units = graph.Symbol(unitsDim)

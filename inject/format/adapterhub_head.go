@@ -108,14 +108,15 @@ type hubHead struct {
 // task returns what the head is for and what it reads.
 func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	none := inject.Task{}
+	if task, ok := hubTokenTask(h.Type); ok {
+		return h.ofTokens(task)
+	}
 	of, known := h.taskType()
 	switch {
 	case h.Type == hubMaskedLM:
 		return h.maskedLM()
-	case h.Type == hubTagging:
-		return h.tagging()
 	case !known:
-		types := slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Values(hubHeadTypes)), hubMaskedLM, hubTagging))))
+		types := slices.Compact(slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(hubHeadTypes)), hubTokenTypes(), []string{hubMaskedLM}))))
 		return none, "", fmt.Errorf("head_type %q is not supported; supported are %s", h.Type, strings.Join(types, ", "))
 	case !h.Bias:
 		return none, "", errors.New("bias is false: a classifier without one is not supported")
@@ -152,12 +153,12 @@ func (h hubHead) labels() ([]string, error) {
 }
 
 // hubLabelIDs is the inverse of labels.
-func hubLabelIDs(p *inject.Plan) map[string]int {
-	if len(p.Task.Labels) == 0 {
+func hubLabelIDs(labels []string) map[string]int {
+	if len(labels) == 0 {
 		return nil
 	}
 	out := map[string]int{}
-	for i, label := range p.Task.Labels {
+	for i, label := range labels {
 		out[label] = i
 	}
 	return out
@@ -203,7 +204,7 @@ func hubHeadConfig(p *inject.Plan) (any, error) {
 			"layers": 2, "activation_function": "gelu", "layer_norm": true, "bias": true, "shift_labels": false, "label2id": nil,
 		}, nil
 	}
-	if h, ok := hubTaggerOf(p); ok {
+	if h, ok := hubTokenHeadOf(p); ok {
 		return h, nil
 	}
 	return hubClassifier(p)
@@ -224,7 +225,7 @@ func hubClassifier(p *inject.Plan) (hubHead, error) {
 	case kind != inject.HeadCLS:
 		return h, fmt.Errorf("format: AdapterHub has no head of the kind %q for %s: it reads the first token or the pooler", kind, p.Encoder.Family)
 	}
-	h.LabelIDs = hubLabelIDs(p)
+	h.LabelIDs = hubLabelIDs(p.Task.Labels)
 	if p.Head.Dropout > 0 {
 		h.Dropout = &p.Head.Dropout
 	}

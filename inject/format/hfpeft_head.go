@@ -41,7 +41,7 @@ const hfMetaTask = "peftgraph.task"
 
 // hfDeclareTask says what the classifier's tensors don't.
 func hfDeclareTask(p *inject.Plan, metadata map[string]string) {
-	if c := p.Find("head", "classifier", "weight"); c != nil && p.Task.Type != hfTaskType(c.Shape[0]) {
+	if c := p.Find("head", "classifier", "weight"); c != nil && p.Task.Head() == models.SequenceClassification && p.Task.Type != hfTaskType(c.Shape[0]) {
 		metadata[hfMetaTask] = p.Task.Type
 	}
 }
@@ -92,9 +92,9 @@ func hfHeadModule(p *inject.Plan, target string) string {
 	}
 }
 
-// hfSavedModules is what PEFT writes for sequence classification: the modules trained whole, then its two usual names.
+// hfSavedModules is what PEFT writes: the modules of the head that are trained whole, then the names by which it looks for one.
 func hfSavedModules(p *inject.Plan) []string {
-	out := []string{"classifier", "score"}
+	out := hfHeadNames(p)
 	if p.Find("head", "pooler.dense", "weight") != nil && p.Encoder.Family == "bert" {
 		out = append([]string{"pooler"}, out...)
 	}

@@ -20,6 +20,8 @@ type hfTokenTask struct {
 var hfTokenTasks = map[models.Task]hfTokenTask{
 	models.TokenClassification: {"TOKEN_CLS", "classifier", []string{"classifier", "score"},
 		inject.Task{Type: "token-classification", Kind: models.TokenClassification}},
+	models.QuestionAnswering: {"QUESTION_ANS", "qa_outputs", []string{"qa_outputs"},
+		inject.Task{Type: "question-answering", Kind: models.QuestionAnswering, Width: 2}},
 }
 
 // hfTokenHead is the head of such a task, ok where the plan is of one.
@@ -28,10 +30,27 @@ func hfTokenHead(p *inject.Plan) (h hfHead, t hfTokenTask, ok bool) {
 	return hfHead{kinds: []inject.HeadKind{inject.HeadExisting, inject.HeadTokens}, classifier: t.classifier}, t, ok
 }
 
+// hfHeadNames are the names by which PEFT looks for the head of the plan's task.
+func hfHeadNames(p *inject.Plan) []string {
+	if _, t, ok := hfTokenHead(p); ok {
+		return slices.Clone(t.saved)
+	}
+	return []string{"classifier", "score"}
+}
+
+// isHFHead reports whether PEFT looks for the head of any task by that name.
+func isHFHead(module string) bool {
+	saved := []string{"classifier", "score"}
+	for _, t := range hfTokenTasks {
+		saved = append(saved, t.saved...)
+	}
+	return slices.Contains(saved, module)
+}
+
 // hfTaskOf is PEFT's name of the task of a plan whose head is one of Hugging Face's, and the modules that it then saves whole.
 func hfTaskOf(p *inject.Plan) (taskType string, saved []string) {
 	if _, t, ok := hfTokenHead(p); ok {
-		return t.taskType, t.saved
+		return t.taskType, hfSavedModules(p)
 	}
 	return "SEQ_CLS", hfSavedModules(p)
 }
@@ -65,9 +84,13 @@ func (a *Adapter) readTokenHead(task, root string) (found bool, err error) {
 			return true, fmt.Errorf("tensor %q is missing: the classifier would stay random", key)
 		case len(w.Dims) != 2 || w.Dims[0] < 1 || w.Dims[0] > maxLabels || w.Dims[1] < 1:
 			return true, fmt.Errorf("tensor %q is %v: want [labels, hidden]", key, w.Dims)
+		case t.of.Width > 0 && w.Dims[0] != int64(t.of.Width):
+			return true, fmt.Errorf("tensor %q is %v: a head of %s has %d outputs", key, w.Dims, t.of.Type, t.of.Width)
 		}
 		a.Task, a.Head = t.of, inject.HeadTokens
-		a.Task.Labels = numberedLabels(int(w.Dims[0]))
+		if t.of.Width == 0 {
+			a.Task.Labels = numberedLabels(int(w.Dims[0]))
+		}
 		return true, nil
 	}
 	return false, nil

@@ -110,7 +110,7 @@ func hfLoRAParse(c settings) (inject.Method, error) {
 		}
 	}
 	// The head's own modules go with the task.
-	l.ModulesToSave.List = slices.DeleteFunc(l.ModulesToSave.List, func(m string) bool { return m == "classifier" || m == "score" })
+	l.ModulesToSave.List = slices.DeleteFunc(l.ModulesToSave.List, isHFHead)
 	return l, cmp.Or(readLayers(c, l), readLayersPattern(c, l), readInit(c, l))
 }
 

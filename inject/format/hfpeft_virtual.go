@@ -20,7 +20,7 @@ func hfVirtualConfig(p *inject.Plan, c map[string]any) {
 	c["num_layers"], c["num_attention_heads"], c["token_dim"] = p.Encoder.Layers, p.Encoder.Heads, p.Encoder.Hidden
 	c["num_transformer_submodules"] = 1
 	if saved, ok := c["modules_to_save"].([]string); ok {
-		c["modules_to_save"] = append(saved, "classifier", "score")
+		c["modules_to_save"] = append(saved, hfHeadNames(p)...)
 	}
 	if c["encoder_hidden_size"] == 0 {
 		c["encoder_hidden_size"] = p.Encoder.Hidden
@@ -43,7 +43,7 @@ func hfVirtualParse(c settings, tokens *int) error {
 
 // hfPlacement fails for placements that PEFT does not have.
 func hfPlacement(p *inject.Plan, x inject.Placement) error {
-	reads := headed(p) && p.Head.Kind != inject.HeadMean
+	reads := headed(p) && p.Head.Kind != inject.HeadMean && !p.Task.Head().PerToken()
 	switch {
 	case x.Layout != inject.LayoutPEFT:
 		return fmt.Errorf("--layout %s", x.Layout)

@@ -120,7 +120,7 @@ func TestTaggersRefused(t *testing.T) {
 		{hub, "num_labels", "4", `label2id: "I-LOC" is class 4 of 4`},
 		{hub, "bias", "false", "bias is false"},
 		{hub, "label2id", `{"O": -1}`, "label2id"},
-		{peft, "task_type", `"QUESTION_TYPE"`, "supported are FEATURE_EXTRACTION, SEQ_CLS, TOKEN_CLS"},
+		{peft, "task_type", `"QUESTION_TYPE"`, "supported are FEATURE_EXTRACTION, QUESTION_ANS, SEQ_CLS, TOKEN_CLS"},
 		{peft, "", "", `"base_model.model.classifier.weight" is missing`},
 	} {
 		dir := copyFolder(t, c.fixture)

@@ -87,6 +87,9 @@ def legacy_cases():
     yield Case("bert_torch2_legacy_op13_mlm_nofold", "4.57", model="BertForMaskedLM", opset=13, fold=False, config=ONE_LAYER)
     yield Case("bert_torch2_legacy_op14_tokencls", "4.57", model="BertForTokenClassification", commit=True)
     yield Case("bert_torch2_dynamo_op18_tokencls", "4.57", "dynamo", opset=18, model="BertForTokenClassification", commit=True)
+    qa = dict(model="BertForQuestionAnswering", commit=True)
+    yield Case("bert_torch2_legacy_op14_qa", "4.57", **qa)
+    yield Case("bert_torch2_dynamo_op18_qa", "4.57", "dynamo", opset=18, **qa)
     yield Case("bert_torch2_legacy_op14_nopooler", "4.57", config=dict(BERT, pooler=False))
     yield Case("bert_torch2_legacy_op14_gemm", "4.57", gemm=True, config=ONE_LAYER, commit=True)
     for kind in ("relative_key", "relative_key_query"):
@@ -379,7 +382,8 @@ def is_bert_order(model, inputs):
 def export_legacy(case, model, inputs, outputs, path):
     target = model if is_bert_order(model, inputs) else Positional(model, list(inputs))
     axes = {k: {0: "batch", 1: "sequence"} for k in inputs}
-    axes.update({k: {0: "batch"} if v.dim() == 2 else {0: "batch", 1: "sequence"} for k, v in outputs.items()})
+    per_text = lambda k, v: v.dim() == 2 and k not in ("start_logits", "end_logits")
+    axes.update({k: {0: "batch"} if per_text(k, v) else {0: "batch", 1: "sequence"} for k, v in outputs.items()})
     torch.onnx.export(
         target,
         tuple(inputs.values()),

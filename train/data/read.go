@@ -84,6 +84,15 @@ func (s *Set) Columns() string {
 	return out
 }
 
+// At says where an error about an example is: in which file, and on which line where it has one.
+func (s *Set) At(example int, err error) error {
+	ex := s.Examples[example]
+	if ex.Row == 0 {
+		return fmt.Errorf("data: %s: example %d: %w", s.File(ex), example+1, err)
+	}
+	return fmt.Errorf("data: %s: %w", s.Where(ex), err)
+}
+
 // Where names the file and the row of one of the set's examples.
 func (s *Set) Where(ex Example) string { return where(s.File(ex), ex.Row) }
 

@@ -169,7 +169,8 @@ func TestSharedSets(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, s := range []string{"sentence\tlabel\na\t1\n", "text,label\n\"a\nb\",1\n", "{\"text\":\"a\",\"label\":1}\n", "a\t1\nb\t1\n", "L a b\n", "\ufeff", "\"", "{}"} {
+	for _, s := range []string{"sentence\tlabel\na\t1\n", "text,label\n\"a\nb\",1\n", "{\"text\":\"a\",\"label\":1}\n", "a\t1\nb\t1\n", "L a b\n", "\ufeff", "\"", "{}",
+		`{"data":[{"paragraphs":[{"context":"a b","qas":[{"id":1,"question":"q","answers":[{"text":"a","answer_start":0}]},{"question":"q"}]}]}]}`} {
 		for i := range Formats() {
 			f.Add(s, uint16(i), "", "", "")
 		}

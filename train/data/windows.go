@@ -90,3 +90,36 @@ func noRoom(room, fixed, maxLen, stride int) error {
 	return fmt.Errorf("data: windows of %d tokens have room for %d beside %s, no more than the %d that should overlap; lower the overlap, "+
 		"shorten the first text or raise the length limit", maxLen, room, beside, stride)
 }
+
+// NewWindows encodes pairs of texts as windows of the second ones (see [Tokenizer.EncodeWindows]) that overlap by stride
+// tokens, or by half of the room beside the first text where that is less; the data set's Origin says which is whose. Its
+// encodings have offsets and no words. An error names the row whose first text leaves too little room.
+func NewWindows(t *Tokenizer, set *Set, maxLen, stride int) (*Dataset, error) {
+	windows, errs := make([][]Encoding, len(set.Examples)), make([]error, len(set.Examples))
+	onAllCores(len(set.Examples), func(i int) { windows[i], errs[i] = t.windowsOf(&set.Examples[i], maxLen, stride) })
+	d := &Dataset{Examples: set.Examples, PadID: t.PadID()}
+	for i, ws := range windows {
+		if errs[i] != nil {
+			return nil, set.At(i, errs[i])
+		}
+		for _, w := range ws {
+			w.Words = nil
+			d.Encodings, d.Origin = append(d.Encodings, w), append(d.Origin, i)
+		}
+	}
+	return d, nil
+}
+
+func (t *Tokenizer) windowsOf(e *Example, maxLen, stride int) ([]Encoding, error) {
+	const least = 8 // tokens of the second text that make a window worth the while
+	fixed := len(t.Encode(e.Text, "", true, 0).IDs)
+	room := maxLen - fixed
+	if maxLen > 0 {
+		stride = max(0, min(stride, room/2))
+	}
+	windows, err := t.EncodeWindows(e.Text, e.Pair, true, maxLen, stride)
+	if err != nil || len(windows) > 1 && room < least {
+		return nil, fmt.Errorf("the first text (the question) has %d tokens with the special ones, of %d that may be in all; shorten it or raise --max-length", fixed, maxLen)
+	}
+	return windows, nil
+}

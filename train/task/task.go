@@ -61,6 +61,7 @@ type Loss struct {
 	Output  *graph.Value
 	Targets map[string]*graph.Value // by the names of the task's targets
 	Weights *graph.Value            // float [units], or for targets of tokens [batch, tokens], of a sparse task [chosen]
+	Mask    *graph.Value            // the model's attention mask [batch, tokens], in the type that it has; nil for a model without one
 	Outputs int
 }
 

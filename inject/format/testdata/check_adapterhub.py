@@ -22,6 +22,7 @@ import transformers
 
 import make_adapterhub
 import make_families
+import make_question_answering
 
 LIMIT = 1e-4
 
@@ -29,6 +30,8 @@ LIMIT = 1e-4
 def base_of(expected):
     if expected["base"].endswith(".onnx"):
         return make_adapterhub.fresh()
+    if not expected["base"].endswith("_sequence"):
+        return make_question_answering.hub_base(expected["base"])
     return make_families.hub_base(expected["base"].removesuffix("_sequence"))
 
 
@@ -44,7 +47,8 @@ def check(folder):
         out = model.eval()(**inputs)
     key = "logits" if head else "last_hidden_state"
     want = expected["with"][key]
-    worst = float((out[key] - torch.tensor(want["data"]).view(want["shape"])).abs().max())
+    got = make_question_answering.outputs(out, inputs["input_ids"].shape[1]) if "start_logits" in out else out[key]
+    worst = float((got - torch.tensor(want["data"]).view(want["shape"])).abs().max())
     print(f"{folder.name}: max |Δ{key}| {worst:.2g}")
     assert worst <= LIMIT, folder.name
 

@@ -32,6 +32,8 @@ def base_of(expected, task):
     folder = HERE / "base" if expected["base"].endswith(".onnx") else CHECKPOINTS / expected["base"]
     if task == "SEQ_CLS":
         auto, more = transformers.AutoModelForSequenceClassification, {"num_labels": expected["with"]["logits"]["shape"][1]}
+    elif task == "QUESTION_ANS":
+        auto, more = transformers.AutoModelForQuestionAnswering, {"num_labels": 2}
     else:
         auto, more = transformers.AutoModel, {}
     return auto.from_pretrained(folder, attn_implementation="eager", **more)
@@ -63,6 +65,9 @@ def check(folder):
     inputs = {k: torch.tensor(v["data"]).reshape(v["shape"]) for k, v in expected["inputs"].items()}
     with torch.no_grad():
         out = dict(model(**inputs))
+        if "start_logits" in out:
+            length = inputs["input_ids"].shape[1]  # a prompt's tokens have outputs too, before the text's
+            out["logits"] = torch.stack((out["start_logits"], out["end_logits"]), -1)[:, -length:]
         if "logits" in expected["with"] and "logits" not in out:
             out["logits"] = head(folder, out["last_hidden_state"], inputs["attention_mask"])
     worst, compared = 0.0, 0
