@@ -183,7 +183,7 @@ func (x *export) saveONNXAdapter(path string) error {
 // deployable turns a trained graph into the target's form.
 func (t *target) deployable(g *graph.Graph, plan *inject.Plan, keepOutputs bool) (*graph.Graph, error) {
 	if !keepOutputs {
-		g.SetOutputs(g.Value(plan.Logits))
+		g.SetOutputs(plan.Outputs(g)...)
 	}
 	unmerged, err := t.form.change(g, plan)
 	if err != nil {

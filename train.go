@@ -115,7 +115,15 @@ func (m *Model) job(opt TrainOptions) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.graph, j.run.Plan, j.run.Settings = m.Graph, m.Plan, opt.Settings
+	plan := *m.Plan // the model's own stays open for other data
+	said, err := task.Choose(&plan.Task, set)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range said {
+		j.notef("%s", line)
+	}
+	j.graph, j.run.Plan, j.run.Settings = m.Graph, &plan, opt.Settings
 	if j.reader, err = newReader(m.tokenizer(opt.Tokenizer), opt.MaxLength, m.Info); err != nil {
 		return nil, err
 	}

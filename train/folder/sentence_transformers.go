@@ -3,11 +3,11 @@ package folder
 import (
 	"encoding/json"
 	"fmt"
-	"os"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/internal/atomicfile"
 )
 
 // A SentenceTransformer is what sentence-transformers is told of a model of embeddings: it takes the hidden states from the graph
@@ -35,9 +35,21 @@ type stModule struct {
 // Write writes into dir what SentenceTransformer(dir, backend="onnx") looks for beside config.json, the tokenizer's files and
 // the model with the outputs of [inject.Plan.Outputs].
 func (s SentenceTransformer) Write(dir string) error {
+	files, err := s.files()
+	if err == nil {
+		err = replace(dir, files)
+	}
+	if err != nil {
+		return fmt.Errorf("folder: %s: %w", dir, err)
+	}
+	return nil
+}
+
+// files are what [SentenceTransformer.Write] writes.
+func (s SentenceTransformer) files() (out []file, err error) {
 	mode := poolings[s.Pooling]
 	if mode == "" {
-		return fmt.Errorf("folder: %s: sentence-transformers pools by the mean or by the first token, and the head is %q", dir, s.Pooling)
+		return nil, fmt.Errorf("sentence-transformers pools by the mean or by the first token, and the head is %q", s.Pooling)
 	}
 	modules := []stModule{{0, "0", "", modulesPath + "Transformer"}, {1, "1", "1_Pooling", modulesPath + "Pooling"}}
 	if s.Normalize {
@@ -47,24 +59,28 @@ func (s SentenceTransformer) Write(dir string) error {
 	for _, m := range poolings {
 		pooling[m] = m == mode
 	}
-	for _, m := range modules {
-		if err := os.MkdirAll(filepath.Join(dir, m.Path), 0o755); err != nil {
-			return fmt.Errorf("folder: %w", err)
-		}
-	}
-	for name, content := range map[string]any{
+	contents := map[string]any{
 		"modules.json":                      modules,
 		"1_Pooling/config.json":             pooling,
 		"sentence_bert_config.json":         map[string]any{"max_seq_length": s.MaxLength, "do_lower_case": false},
 		"config_sentence_transformers.json": map[string]any{"prompts": map[string]string{}, "default_prompt_name": nil, "similarity_fn_name": "cosine"},
-	} {
-		text, err := json.MarshalIndent(content, "", "  ")
-		if err != nil {
-			return fmt.Errorf("folder: %s: %w", name, err)
-		}
-		if err := atomicfile.WriteBytes(filepath.Join(dir, filepath.FromSlash(name)), append(text, '\n')); err != nil {
-			return fmt.Errorf("folder: %w", err)
-		}
 	}
-	return nil
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		text, err := json.MarshalIndent(contents[name], "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, file{filepath.FromSlash(name), append(text, '\n')})
+	}
+	return out, nil
+}
+
+// sentenceTransformer is what the folder of embeddings tells sentence-transformers, nothing where that can't pool them.
+func (c *Contents) sentenceTransformer() ([]file, error) {
+	p := inject.Plan{Task: c.Task, Head: inject.Head{Kind: c.Card.Head}, Methods: c.Card.Methods}
+	pooling, err := p.Pooling()
+	if err != nil {
+		return nil, nil
+	}
+	return SentenceTransformer{pooling, c.Task.Normalize, c.Info.Hidden, c.maxLength()}.files()
 }

@@ -201,6 +201,12 @@ func TestSentenceTransformerRefuses(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s on %s %v: %v", c.method, c.head, c.settings, err)
 		}
+		// The folder of one that can't be pooled is one for other programs.
+		contents := &Contents{Task: of, Info: plan.Encoder, Card: Card{Head: c.head, Methods: plan.Methods}}
+		files, err := contents.sentenceTransformer()
+		if want := map[bool]int{true: 4}[c.want == ""]; err != nil || len(files) != want {
+			t.Errorf("%s on %s %v: %d files, want %d: %v", c.method, c.head, c.settings, len(files), want, err)
+		}
 	}
 	if err := (SentenceTransformer{Pooling: "pooler"}).Write(t.TempDir()); err == nil || !strings.Contains(err.Error(), `"pooler"`) {
 		t.Errorf("pooled by the pooler: %v", err)

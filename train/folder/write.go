@@ -97,6 +97,11 @@ func (c *Contents) files(dir string, l Layout) ([]file, error) {
 		return nil, err
 	}
 	out = append(out, tokenizer...)
+	pooling, err := c.sentenceTransformer()
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, pooling...)
 	card, err := c.card(dir, l)
 	return append(out, file{cardName, card}), err
 }
@@ -106,6 +111,9 @@ func replace(dir string, files []file) error {
 	defer s.Discard()
 	for _, f := range files {
 		path := filepath.Join(dir, f.name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
 		to, err := s.Create(path)
 		if err != nil {
 			return err
