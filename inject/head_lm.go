@@ -90,6 +90,6 @@ func (in *Injection) newLM(p *graph.Patch, x *graph.Value) *graph.Value {
 	y = in.normalized(p, gelu(p, y), scale, shift, e.LayerNormEps)
 	// Gemm takes the table as it lies; MatMul would want it transposed, which is a copy.
 	logits := p.With(graph.IntAttr("transB", 1)).Op("Gemm", p.Op("Reshape", y, p.Ints(-1, width)), table, bias)
-	size := p.With(graph.IntAttr("axis", 0)).Op("Concat", p.Op("Gather", p.Op("Shape", y), p.Ints(0, 1)), p.Ints(vocab))
+	size := p.With(graph.IntAttr("axis", 0)).Op("Concat", p.Op("Gather", p.Op("Shape", y), p.Ints(0)), p.Ints(-1, vocab))
 	return p.Typed(p.Op("Reshape", logits, size), graph.Float, append(in.tokens(), graph.Fixed(vocab)))
 }

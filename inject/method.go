@@ -95,6 +95,9 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 	if _, ok := g.Meta(MetadataKey); ok {
 		return nil, fmt.Errorf("inject: the model carries a peftgraph plan already; inject into the original model")
 	}
+	if err := adopt(g); err != nil {
+		return nil, fmt.Errorf("inject: %w", err)
+	}
 	plan := &Plan{Version: PlanVersion, Base: opt.Base, Encoder: enc.Info(), Seed: opt.Seed, Task: opt.Task}
 	in := &Injection{Graph: g, Encoder: enc, Plan: plan, now: map[*graph.Value]*graph.Value{}, copies: map[moduleValue]*graph.Value{}, unset: opt.Unset}
 	if opt.Task.Type != "" {
@@ -143,6 +146,25 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 		return nil, fmt.Errorf("inject: %w", err)
 	}
 	return plan, plan.Store(g)
+}
+
+// adopt gives what an earlier injection left in an exported model names outside "peft/": it is the base's now. Inputs and
+// outputs keep theirs.
+func adopt(g *graph.Graph) error {
+	const ours, theirs = "peft/", "base/"
+	for _, n := range g.Nodes() {
+		if rest, ok := strings.CutPrefix(n.Name, ours); ok {
+			n.Name = theirs + rest
+		}
+	}
+	for _, v := range g.Values() {
+		if rest, ok := strings.CutPrefix(v.Name(), ours); ok && !v.IsInput() && !v.IsOutput() {
+			if err := g.Rename(v, g.UniqueName(theirs+rest)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func mergersFirst(ms []Method) []Method {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -38,6 +39,26 @@ func (s *StepGraph) chooseRows(g *graph.Graph) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	return nil
+}
+
+// Cut returns a model of the plan's, be it injected or deployed, as predictors want it: where the task is sparse a copy with the
+// logits alone, for the tokens at [RowsInput] only, else g itself.
+func Cut(g *graph.Graph, p *inject.Plan) (*graph.Graph, error) {
+	s, err := newStep(p)
+	if err != nil || !s.sparse() {
+		return g, err
+	}
+	c := g.Clone()
+	logits := c.Value(p.Logits)
+	if logits == nil {
+		return nil, fmt.Errorf("train: the model has no output %q", p.Logits)
+	}
+	c.SetOutputs(logits)
+	c.Prune()
+	if err := s.chooseRows(c); err != nil {
+		return nil, err
+	}
+	return c, c.Check()
 }
 
 // forgetShapes takes the stated shapes off everything that is computed from v.

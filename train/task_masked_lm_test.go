@@ -230,6 +230,12 @@ func TestSparseOutputsAreTheWholeModels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			deployed := g.Clone()
+			inject.Deploy(deployed)
+			cut, err := train.Cut(deployed, plan)
+			if err != nil {
+				t.Fatal(err)
+			}
 			d := someTokens(t, plan.Encoder.Vocab, 5)
 			clear(d.Weights[1])
 			clear(d.Weights[3])
@@ -241,6 +247,7 @@ func TestSparseOutputsAreTheWholeModels(t *testing.T) {
 					p.Params = flat
 					sameAnswers(t, name, predictAll(t, p, d, size), want)
 				}
+				sameAnswers(t, "cut", predictAll(t, train.NewPredictor(session(t, r, cut), cut, plan), d, size), want)
 			}
 		})
 	}

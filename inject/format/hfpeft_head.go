@@ -65,10 +65,14 @@ func hfHeadOf(p *inject.Plan) (hfHead, bool) {
 func PEFTReadsHead(p *inject.Plan) bool { return hfInTaskModel(p) || p.Task.Type == "" }
 
 // hfInTaskModel reports whether PEFT wraps a task model of Hugging Face's, which has the plan's head: a sequence classifier or,
-// where the head is the base's own and frozen, AutoModelForMaskedLM, for which PEFT has no task type.
+// where the head is the base's own and frozen, AutoModelForMaskedLM. PEFT has no task type for that, and without one it puts no
+// virtual tokens before a text.
 func hfInTaskModel(p *inject.Plan) bool {
-	_, ok := hfHeadOf(p)
-	return ok || p.Head.Kind == inject.HeadOwnLM
+	if _, ok := hfHeadOf(p); ok {
+		return true
+	}
+	m, err := hfFor(p)
+	return err == nil && !m.virtual && p.Head.Kind == inject.HeadOwnLM
 }
 
 // hfModule is the path of a module in the model that PEFT wraps: Hugging Face's task model where it has the plan's head, else

@@ -99,20 +99,29 @@ func TestPEFTMaskedLM(t *testing.T) {
 	if got, want := slices.Sorted(maps.Keys(again.Tensors)), slices.Sorted(maps.Keys(a.Tensors)); !slices.Equal(got, want) {
 		t.Errorf("keys %q, PEFT's are %q", got, want)
 	}
-	var c map[string]any
-	if text, err = os.ReadFile(filepath.Join(out, hfConfigFile)); err != nil || json.Unmarshal(text, &c) != nil || c["task_type"] != nil || !PEFTReadsHead(plan) {
-		t.Errorf("task_type %v, %v", c["task_type"], err)
+	if task := readTask(t, out); task != "" || !PEFTReadsHead(plan) {
+		t.Errorf("task_type %q", task)
 	}
 }
 
 // A head that is new or tuned travels in a PEFT folder of the bare encoder, also where the plan beside it is lost.
 func TestPEFTFolderOfALanguageModelsHead(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_mlm")
-	for _, kind := range []inject.HeadKind{inject.HeadLM, inject.HeadTunedLM, inject.HeadOwnLM} {
-		t.Run(string(kind), func(t *testing.T) {
+	for _, c := range []struct {
+		kind         inject.HeadKind
+		method, task string
+	}{
+		{inject.HeadLM, "lora", "FEATURE_EXTRACTION"},
+		{inject.HeadTunedLM, "lora", "FEATURE_EXTRACTION"},
+		{inject.HeadOwnLM, "lora", ""},
+		{inject.HeadOwnLM, "ia3", ""},
+		{inject.HeadOwnLM, "prefix", "FEATURE_EXTRACTION"},
+	} {
+		kind := c.kind
+		t.Run(string(kind)+"/"+c.method, func(t *testing.T) {
 			g := f.Load(t)
 			opt := inject.Options{Task: inject.Task{Type: "masked-lm", Kind: models.MaskedLM}, Head: kind}
-			plan := injecttest.Into(t, g, opt, injecttest.New(t, "lora", nil))
+			plan := injecttest.Into(t, g, opt, injecttest.New(t, c.method, nil))
 			injecttest.Move(t, g, plan, 0.3)
 			values, err := plan.Values(g)
 			if err != nil {
@@ -123,6 +132,9 @@ func TestPEFTFolderOfALanguageModelsHead(t *testing.T) {
 				t.Fatal(err)
 			}
 			remove(t, filepath.Join(dir, PlanFile))
+			if got := readTask(t, dir); got != c.task {
+				t.Errorf("task_type %q, want %q", got, c.task)
+			}
 			a, err := Load(dir)
 			if err != nil {
 				t.Fatal(err)
@@ -143,11 +155,26 @@ func TestPEFTFolderOfALanguageModelsHead(t *testing.T) {
 				t.Error("the logits are others")
 			}
 			err = Save(formats[AdapterHub], t.TempDir(), plan, values)
+			if c.method != "lora" {
+				return // AdapterHub has no such method with its defaults
+			}
 			if kind == inject.HeadLM && err != nil || kind != inject.HeadLM && (err == nil || !strings.Contains(err.Error(), "AdapterHub has no head for the task")) {
 				t.Errorf("AdapterHub: %v", err)
 			}
 		})
 	}
+}
+
+func readTask(t *testing.T, dir string) (task string) {
+	t.Helper()
+	config, err := readConfig(filepath.Join(dir, hfConfigFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := read(config, "task_type", &task); err != nil {
+		t.Fatal(err)
+	}
+	return task
 }
 
 func logitsOf(t *testing.T, g *graph.Graph, f *modelstest.Fixture, plan *inject.Plan) []float64 {
