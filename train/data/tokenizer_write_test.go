@@ -15,9 +15,7 @@ import (
 // A tokenizer.json that is made of a vocabulary, or written anew, gives the ids that Hugging Face's library gave.
 func TestWrittenTokenizerGivesTheSameIDs(t *testing.T) {
 	texts := []string{"", "Hello, World!", "Ärger über Café naïve", "[CLS] in [MASK] text", "中文字", "a\u200bb \t tab", "don't 3.14 <tag> & \"quotes\""}
-	for _, text := range readFixture(t).Texts {
-		texts = append(texts, text)
-	}
+	texts = append(texts, readFixture(t).Texts...)
 	for _, file := range []string{"vocab-uncased.txt", "vocab-cased.txt", "tokenizer.json"} {
 		want := load(t, file)
 		out, err := want.JSON(0)

@@ -60,7 +60,7 @@ func checkWhole(path string) error {
 	}
 	for _, v := range g.Initializers() {
 		if r := v.Init().Ref(); r != nil && r.File.Path() != own && r.File.Path() != own+".data" {
-			return fmt.Errorf("folder: %s: weights of it stay in %s, which others who get the folder don't have; export without --reference", path, r.File.Path())
+			return fmt.Errorf("folder: %s: weights of it stay in %s, which others who get the folder don't have; export without setting Reference", path, r.File.Path())
 		}
 	}
 	return nil

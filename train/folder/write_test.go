@@ -311,7 +311,7 @@ func TestWeightsInOtherFiles(t *testing.T) {
 		if err := os.WriteFile(path, []byte(renamed), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Write(dir, l, c); err == nil || !strings.Contains(err.Error(), "export without --reference") {
+		if _, err := Write(dir, l, c); err == nil || !strings.Contains(err.Error(), "export without setting Reference") {
 			t.Errorf("%s: %v", l, err)
 		}
 	}

@@ -1,5 +1,6 @@
-// Command check_hugot loads a folder with hugot and its session in pure Go, and compares its answers with peftgraph's. It is a
-// module of its own, so that hugot is no dependency of peftgraph's.
+// Command check_hugot loads a folder with hugot and its session in pure Go, and compares its answers with peftgraph's: of
+// classifiers of texts, with one label or several, and of tokens. It is a module of its own, so that hugot is no dependency of
+// peftgraph's.
 //
 //	peftgraph predict --json FOLDER < texts.txt > answers.jsonl
 //	cd train/folder/testdata/check_hugot && go run . FOLDER answers.jsonl [LARGEST DIFFERENCE]
@@ -21,11 +22,22 @@ import (
 	"github.com/knights-analytics/hugot/pipelines"
 )
 
+// answer is a line of peftgraph predict --json: of one task or another.
 type answer struct {
-	Text        string  `json:"text"`
-	Label       string  `json:"label"`
-	Probability float64 `json:"probability"`
+	Text          string             `json:"text"`
+	Label         string             `json:"label"`
+	Probability   float64            `json:"probability"`
+	Probabilities map[string]float64 `json:"probabilities"`
+	Entities      []entity           `json:"entities"`
 }
+
+type entity struct {
+	Label      string
+	Start, End int
+}
+
+// ask returns by how much hugot's answer differs, and what it is if it is another.
+type ask func(a answer) (difference float64, other string, err error)
 
 func main() {
 	log.SetFlags(0)
@@ -49,35 +61,86 @@ func check(folder, file string, limit float64) error {
 	if err != nil {
 		return err
 	}
+	if len(answers) == 0 {
+		return fmt.Errorf("%s: no text to compare", file)
+	}
 	session, err := hugot.NewGoSession()
 	if err != nil {
 		return err
 	}
 	defer session.Destroy()
-	config := hugot.TextClassificationConfig{ModelPath: folder, Name: "check", Options: []hugot.TextClassificationOption{pipelines.WithSoftmax()}}
-	pipeline, err := hugot.NewPipeline(session, config)
+	question, err := open(session, folder, answers[0])
 	if err != nil {
 		return err
 	}
 	worst, wrong := 0.0, 0
 	for _, a := range answers {
-		out, err := pipeline.RunPipeline([]string{a.Text})
+		difference, other, err := question(a)
 		if err != nil {
 			return err
 		}
-		theirs := out.ClassificationOutputs[0][0]
-		difference := math.Abs(a.Probability - float64(theirs.Score))
 		worst = max(worst, difference)
-		if theirs.Label != a.Label || !(difference <= limit) {
+		if other != "" || !(difference <= limit) {
 			wrong++
-			fmt.Printf("%.60q: ours %s %v, theirs %s %v\n", a.Text, a.Label, a.Probability, theirs.Label, theirs.Score)
+			fmt.Printf("%.60q: differs by %v %s\n", a.Text, difference, other)
 		}
 	}
-	fmt.Printf("hugot, text-classification from %s: %d texts (%d left out), %d differ, largest difference %.2g\n", folder, len(answers), skipped, wrong, worst)
-	if wrong > 0 || len(answers) == 0 {
+	fmt.Printf("hugot, from %s: %d texts (%d left out), %d differ, largest difference %.2g\n", folder, len(answers), skipped, wrong, worst)
+	if wrong > 0 {
 		return fmt.Errorf("%d of %d texts differ", wrong, len(answers))
 	}
 	return nil
+}
+
+// open makes the pipeline that answers as like does.
+func open(session *hugot.Session, folder string, like answer) (ask, error) {
+	switch {
+	case like.Label != "":
+		p, err := classifier(session, folder, pipelines.WithSoftmax())
+		return func(a answer) (float64, string, error) {
+			out, err := p.RunPipeline([]string{a.Text})
+			if err != nil {
+				return 0, "", err
+			}
+			theirs, other := out.ClassificationOutputs[0][0], ""
+			if theirs.Label != a.Label {
+				other = theirs.Label
+			}
+			return math.Abs(a.Probability - float64(theirs.Score)), other, nil
+		}, err
+	case like.Probabilities != nil:
+		p, err := classifier(session, folder, pipelines.WithSigmoid(), pipelines.WithMultiLabel())
+		return func(a answer) (worst float64, other string, err error) {
+			out, err := p.RunPipeline([]string{a.Text})
+			if err != nil {
+				return 0, "", err
+			}
+			for _, theirs := range out.ClassificationOutputs[0] {
+				worst = max(worst, math.Abs(a.Probabilities[theirs.Label]-float64(theirs.Score)))
+			}
+			return worst, other, nil
+		}, err
+	}
+	p, err := hugot.NewPipeline(session, hugot.TokenClassificationConfig{ModelPath: folder, Name: "check",
+		Options: []hugot.TokenClassificationOption{pipelines.WithFirstAggregation()}})
+	return func(a answer) (float64, string, error) {
+		out, err := p.RunPipeline([]string{a.Text})
+		if err != nil {
+			return 0, "", err
+		}
+		theirs := []entity{}
+		for _, e := range out.Entities[0] {
+			theirs = append(theirs, entity{e.Entity, int(e.Start), int(e.End)})
+		}
+		if fmt.Sprint(theirs) != fmt.Sprint(a.Entities) {
+			return 0, fmt.Sprintf("%v, not %v", theirs, a.Entities), nil
+		}
+		return 0, "", nil
+	}, err
+}
+
+func classifier(session *hugot.Session, folder string, options ...hugot.TextClassificationOption) (*pipelines.TextClassificationPipeline, error) {
+	return hugot.NewPipeline(session, hugot.TextClassificationConfig{ModelPath: folder, Name: "check", Options: options})
 }
 
 func read(file string) (answers []answer, skipped int, err error) {
