@@ -36,6 +36,12 @@ type head struct {
 	readsPooler bool
 	// classifier returns the base's classifier that training starts from; nil starts a new one.
 	classifier func(e *models.Encoder) *models.Linear
+	// outputs computes the head's outputs of its features where they are more than one linear map that trains.
+	outputs func(in *Injection, p *graph.Patch, x *graph.Value) *graph.Value
+	// width is the number of outputs where the model decides it.
+	width func(e *models.Encoder) int
+	// own: the head is the one that the file was exported with, so that auto prefers it.
+	own bool
 }
 
 // A headDense is a linear map that a head trains between the first token and the classifier.
@@ -65,6 +71,14 @@ func HeadSummary(k HeadKind) string {
 		return h.summary
 	}
 	return "the model's own where it fits, else what the model was made to be pooled by, else the mean of a text's tokens"
+}
+
+// HeadTasks returns what a head of that kind can be the head of, nil for an unknown one.
+func HeadTasks(k HeadKind) []models.Task {
+	if h := heads[k]; h != nil {
+		return slices.Clone(h.tasks)
+	}
+	return nil
 }
 
 // sortedHeads are the heads by rank, then by name.
@@ -97,13 +111,46 @@ func (h *head) suits(e *models.Encoder, t Task) error {
 type Head struct {
 	Kind    HeadKind `json:"kind,omitempty"`
 	Dropout float64  `json:"dropout,omitempty"`
+	// Tokens names the hidden states [batch, tokens, hidden] that all outputs of a head of tokens come from, each token's from
+	// its own: a graph for some of the tokens alone can be cut there.
+	Tokens string `json:"tokens,omitempty"`
 }
 
-// The names of the outputs that a new head writes: logits, or an embedding where there is no classifier.
+// The names of the outputs that a new head writes: logits or, where there is no classifier, an embedding and the hidden states
+// that it is pooled from.
 const (
 	LogitsName    = "logits"
 	EmbeddingName = "sentence_embedding"
+	HiddenName    = "last_hidden_state"
 )
+
+// Outputs are what a deployed model computes: what the head writes, and before an embedding the hidden states, where programs
+// that pool by themselves look for them.
+func (p *Plan) Outputs(g *graph.Graph) []*graph.Value {
+	out := []*graph.Value{g.Value(p.Logits)}
+	if hidden := g.Value(HiddenName); p.Task.Head() == models.FeatureExtraction && hidden != nil && hidden.IsOutput() {
+		out = append([]*graph.Value{hidden}, out...)
+	}
+	return out
+}
+
+// Pooling is how an embedding is computed from the hidden states that the model's other output has: by [HeadMean] or [HeadCLS].
+// It is an error for one that is computed otherwise, which programs that pool by themselves can't.
+func (p *Plan) Pooling() (HeadKind, error) {
+	if p.Task.Head() != models.FeatureExtraction || p.Head.Kind != HeadMean && p.Head.Kind != HeadCLS {
+		return "", fmt.Errorf("inject: the head %q isn't a pooling of the hidden states; inject with --head mean or --head cls", p.Head.Kind)
+	}
+	for _, a := range p.Methods {
+		m, err := p.Method(a.Name)
+		if err != nil {
+			return "", err
+		}
+		if v, ok := m.(interface{ readsVirtual() bool }); ok && v.readsVirtual() && p.Head.Kind == HeadCLS {
+			return "", fmt.Errorf("inject: the head cls reads a virtual token of %s, which is none of the text's hidden states; inject with --pool %s, or with --head mean", a.Name, PoolCLS)
+		}
+	}
+	return p.Head.Kind, nil
+}
 
 // head returns the head of the plan, one without effect where the task has none.
 func (in *Injection) head() *head {
@@ -122,7 +169,10 @@ func (in *Injection) planHead(opt Options) error {
 	if err := CheckDropout("head-dropout", opt.HeadDrop); err != nil {
 		return err
 	}
-	in.Plan.Head = Head{kind, opt.HeadDrop}
+	in.Plan.Head = Head{Kind: kind, Dropout: opt.HeadDrop}
+	if h := in.head(); h.width != nil {
+		in.Plan.Task.Width = h.width(in.Encoder)
+	}
 	return nil
 }
 
@@ -147,7 +197,7 @@ func (in *Injection) headKind(opt Options) (HeadKind, error) {
 		if h.rank == 0 || h.suits(e, t) != nil {
 			continue
 		}
-		if h.classifier != nil {
+		if h.classifier != nil || h.own {
 			return h.kind, nil
 		}
 		fit = append(fit, h.kind)
@@ -169,7 +219,20 @@ func (in *Injection) addHead() error {
 		return p.Err()
 	}
 	if in.Plan.Task.Head() == models.FeatureExtraction {
-		return in.publish(p, in.embedding(p, x), EmbeddingName)
+		e := in.embedding(p, x)
+		if err := in.publishHidden(); err != nil {
+			return err
+		}
+		return in.publish(p, e, EmbeddingName)
+	}
+	if in.Plan.Task.Head().PerToken() {
+		in.Plan.Head.Tokens = in.Current(in.Encoder.LastHidden).Name()
+	}
+	if h.outputs != nil {
+		if in.Plan.Head.Dropout > 0 {
+			return fmt.Errorf("--head-dropout: the head %s has none; leave it out", h.kind)
+		}
+		return in.publish(p, h.outputs(in, p, x), LogitsName)
 	}
 	w, b, err := in.classifierStart(h)
 	if err != nil {
@@ -200,13 +263,21 @@ func (in *Injection) embedding(p *graph.Patch, x *graph.Value) *graph.Value {
 	if !in.Plan.Task.Normalize {
 		return p.Op("Identity", x)
 	}
+	column := graph.Shape{in.batch(), graph.Fixed(1)}
 	square := p.Op("Reshape", p.Op("MatMul", p.Op("Reshape", x, p.Ints(0, 1, -1)), p.Op("Reshape", x, p.Ints(0, -1, 1))), p.Ints(-1, 1))
-	norm := p.Op("Max", p.Op("Sqrt", square), p.Float(graph.Float, 1e-12))
+	norm := p.Op("Max", p.Op("Sqrt", p.Typed(square, graph.Float, column)), p.Float(graph.Float, 1e-12))
 	return p.Typed(p.Op("Div", x, norm), graph.Float, graph.Shape{in.batch(), graph.Fixed(int64(in.Encoder.Hidden))})
 }
 
 // publish makes the head's result the model's output of that name: in place of the old classifier's when there is one.
 func (in *Injection) publish(p *graph.Patch, result *graph.Value, name string) error {
+	if p.Err() != nil {
+		return p.Err()
+	}
+	if result.IsOutput() {
+		in.Plan.Logits = result.Name()
+		return p.Apply()
+	}
 	old := in.Encoder.Logits
 	replaced := old != nil && in.Encoder.Task == in.Plan.Task.Head() && old.Shape.Compatible(result.Shape)
 	isOutput := replaced && old.IsOutput()
@@ -226,6 +297,23 @@ func (in *Injection) publish(p *graph.Patch, result *graph.Value, name string) e
 		in.Graph.AddOutput(result)
 	}
 	in.Plan.Logits = result.Name()
+	return nil
+}
+
+// publishHidden makes the hidden states that an embedding is pooled from an output under their usual name.
+func (in *Injection) publishHidden() error {
+	hidden := in.Current(in.Encoder.LastHidden)
+	if hidden.Name() != HiddenName {
+		if err := in.retire(HiddenName); err != nil {
+			return err
+		}
+		if err := in.Graph.Rename(hidden, HiddenName); err != nil {
+			return err
+		}
+	}
+	if !hidden.IsOutput() {
+		in.Graph.AddOutput(hidden)
+	}
 	return nil
 }
 

@@ -23,11 +23,11 @@ func (in *Injection) path(module string) string {
 	return in.Encoder.Prefix + module
 }
 
-// linears returns the encoder's linear maps, the classifier left to the head, and the pooler too where the head doesn't read
-// it: no gradient would reach it.
+// linears returns the encoder's linear maps, those of the file's own head left to the head, and the pooler too where the head
+// doesn't read it: no gradient would reach it.
 func (in *Injection) linears() []*models.Linear {
 	e, unread := in.Encoder, !in.head().readsPooler
-	return slices.DeleteFunc(e.Linears(), func(l *models.Linear) bool { return l == e.Classifier || l == e.Pooler && unread })
+	return slices.DeleteFunc(e.Linears(), func(l *models.Linear) bool { return slices.Contains(e.HeadLinears(), l) || l == e.Pooler && unread })
 }
 
 // choose returns the linear maps that t selects, in model order.

@@ -48,13 +48,18 @@ func (in *Injection) layerNorm(p *graph.Patch, n *models.Norm, x *graph.Value) *
 	if n.Bias != nil {
 		bias = in.parameter(n.Name, n.Bias)
 	}
+	return in.normalized(p, x, scale, bias, n.Eps)
+}
+
+// normalized is layerNorm with the given parameters; bias may be nil.
+func (in *Injection) normalized(p *graph.Patch, x, scale, bias *graph.Value, eps float64) *graph.Value {
 	if in.Graph.Opset() >= 17 {
-		return p.With(graph.IntAttr("axis", -1), graph.FloatAttr("epsilon", float32(n.Eps))).Op("LayerNormalization", x, scale, bias)
+		return p.With(graph.IntAttr("axis", -1), graph.FloatAttr("epsilon", float32(eps))).Op("LayerNormalization", x, scale, bias)
 	}
 	mean := p.With(graph.IntsAttr("axes", -1), graph.IntAttr("keepdims", 1))
 	d := p.Op("Sub", x, mean.Op("ReduceMean", x))
 	variance := mean.Op("ReduceMean", p.Op("Mul", d, d))
-	root := p.Op("Sqrt", p.Op("Add", variance, p.Float(graph.Float, n.Eps)))
+	root := p.Op("Sqrt", p.Op("Add", variance, p.Float(graph.Float, eps)))
 	y := p.Op("Mul", p.Op("Div", d, root), scale)
 	if bias != nil {
 		y = p.Op("Add", y, bias)

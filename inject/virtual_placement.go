@@ -133,7 +133,7 @@ func (x *Placement) takeOff(in *Injection, hidden *graph.Value, shape graph.Shap
 	}
 	p.Typed(text, graph.Float, shape)
 	heads := map[*graph.Node]bool{}
-	if x.Pool == PoolFirst && x.Combine == CombinePrefix {
+	if x.readsVirtual() {
 		upstream(firstTokenReader(in.Encoder), nil, heads)
 		in.first = hidden
 	}
@@ -144,6 +144,9 @@ func (x *Placement) takeOff(in *Injection, hidden *graph.Value, shape graph.Shap
 	in.now[hidden] = text
 	return nil
 }
+
+// readsVirtual reports whether a head on the first token reads a virtual one.
+func (x *Placement) readsVirtual() bool { return x.Pool == PoolFirst && x.Combine == CombinePrefix }
 
 // firstTokenReader returns what the file's own head computes from the first token, or nil.
 func firstTokenReader(e *models.Encoder) *graph.Value {

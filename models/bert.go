@@ -2,7 +2,7 @@ package models
 
 func init() {
 	register(&family{
-		name: "bert", prefix: "bert.",
+		name: "bert", prefix: "bert.", class: "Bert",
 		fits: func(t traits) int {
 			if t.countsTokens || t.positionBias || t.projection || !t.tokenTypes {
 				return 0
@@ -14,5 +14,6 @@ func init() {
 		attentionOutput: "attention.output.dense", attentionNorm: "attention.output.LayerNorm",
 		intermediate: "intermediate.dense", dense: "output.dense", outputNorm: "output.LayerNorm",
 		embeddingsNorm: "embeddings.LayerNorm", pooler: "pooler.dense", classifier: "classifier",
+		lmDense: "cls.predictions.transform.dense", lmNorm: "cls.predictions.transform.LayerNorm", lmDecoder: "cls.predictions.decoder",
 	})
 }

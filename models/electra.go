@@ -4,7 +4,7 @@ package models
 // projection are BERT to the last node and are told from it by name only.
 func init() {
 	register(&family{
-		name: "electra", prefix: "electra.",
+		name: "electra", prefix: "electra.", class: "Electra",
 		fits: func(t traits) int {
 			switch {
 			case t.countsTokens || t.positionBias || !t.tokenTypes:
@@ -20,5 +20,6 @@ func init() {
 		intermediate: "intermediate.dense", dense: "output.dense", outputNorm: "output.LayerNorm",
 		embeddingsNorm: "embeddings.LayerNorm", embeddingsProjection: "embeddings_project",
 		classifierDense: "classifier.dense", classifier: "classifier.out_proj",
+		lmDense: "generator_predictions.dense", lmNorm: "generator_predictions.LayerNorm", lmDecoder: "generator_lm_head",
 	})
 }

@@ -2,7 +2,11 @@
 // checkpoints. An [Encoder] is a view of a graph: it points at the graph's own nodes and values and owns none of them.
 package models
 
-import "github.com/peftgraph/peftgraph/graph"
+import (
+	"slices"
+
+	"github.com/peftgraph/peftgraph/graph"
+)
 
 // An Encoder is what recognition found in a graph: where each part of a BERT-family encoder is.
 type Encoder struct {
@@ -28,6 +32,10 @@ type Encoder struct {
 	Classifier *Linear
 	Logits     *graph.Value
 	Task       Task
+	// Published is the graph's output that Logits are handed on to, rearranged in some files; a part of them where they are split.
+	Published *graph.Value
+	// Transform is what a masked language model has between LastHidden and Classifier, its decoder; nil for other heads.
+	Transform *Transform
 
 	Hidden, Heads, HeadDim, Intermediate int
 	Vocab, MaxPositions, TypeVocab       int
@@ -54,6 +62,14 @@ const (
 // PerToken reports whether a head computes something for each token rather than for each text.
 func (t Task) PerToken() bool {
 	return t == TokenClassification || t == QuestionAnswering || t == MaskedLM
+}
+
+// A Transform is LayerNorm(act(dense(x))) of every token, the first half of a masked language model's head. Dense maps to the
+// width of the word embeddings, of which the decoder's weight is often a copy.
+type Transform struct {
+	Dense      *Linear
+	Activation string // as [Encoder.Activation]
+	Norm       *Norm
 }
 
 // Embeddings is the part before the first layer: LayerNorm(word + position + token type).
@@ -136,7 +152,7 @@ type Norm struct {
 }
 
 // Linears returns every linear map of the encoder in model order, a projection of the embeddings first, the pooler and the
-// classifier last.
+// head's last.
 func (e *Encoder) Linears() []*Linear {
 	var out []*Linear
 	if e.Embeddings.Projection != nil {
@@ -146,7 +162,7 @@ func (e *Encoder) Linears() []*Linear {
 		l := &e.Layers[i]
 		out = append(out, &l.Query, &l.Key, &l.Value, &l.AttentionOutput, &l.Intermediate, &l.Dense)
 	}
-	for _, l := range []*Linear{e.Pooler, e.Classifier} {
+	for _, l := range []*Linear{e.Pooler, e.transform(), e.Classifier} {
 		if l != nil {
 			out = append(out, l)
 		}
@@ -154,7 +170,20 @@ func (e *Encoder) Linears() []*Linear {
 	return out
 }
 
-// Norms returns every LayerNorm of the encoder in model order.
+// transform returns the first linear map of a masked language model's head, or nil.
+func (e *Encoder) transform() *Linear {
+	if e.Transform == nil {
+		return nil
+	}
+	return e.Transform.Dense
+}
+
+// HeadLinears returns the linear maps of the head that the file was exported with: not the pooler, which is the encoder's.
+func (e *Encoder) HeadLinears() []*Linear {
+	return slices.DeleteFunc([]*Linear{e.transform(), e.Classifier}, func(l *Linear) bool { return l == nil })
+}
+
+// Norms returns every LayerNorm of the encoder in model order, without a head's.
 func (e *Encoder) Norms() []*Norm {
 	out := []*Norm{&e.Embeddings.Norm}
 	for i := range e.Layers {

@@ -10,6 +10,7 @@ import (
 type family struct {
 	name   string
 	prefix string // of the encoder inside task models
+	class  string // what the names of Hugging Face's model classes begin with
 	// fits rates how well the family explains what was found; 0 rules it out.
 	fits func(traits) int
 	// layer is the path of layer %d. The other module names are below it, the last four are not.
@@ -19,6 +20,7 @@ type family struct {
 	embeddingsNorm, embeddingsProjection              string
 	pooler                                            string
 	classifierDense, classifier                       string // of AutoModelForSequenceClassification
+	lmDense, lmNorm, lmDecoder                        string // of AutoModelForMaskedLM
 }
 
 // traits are the differences between architectures that show in a graph.
@@ -123,8 +125,13 @@ func (f *family) nameHead(e *Encoder) {
 			e.Pooler.Name = f.classifierDense
 		}
 	}
+	if t := e.Transform; t != nil {
+		t.Dense.Name, t.Norm.Name = f.lmDense, f.lmNorm
+	}
 	switch {
 	case e.Classifier == nil:
+	case e.Task == MaskedLM:
+		e.Classifier.Name = f.lmDecoder
 	case sequence:
 		e.Classifier.Name = f.classifier
 	case e.Task == QuestionAnswering:

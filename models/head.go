@@ -6,8 +6,8 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 )
 
-// head finds what stands on the last hidden state: BERT's pooler and the classifier of a task model. Whatever else does
-// (mean pooling, a language model's decoder) is none of the encoder's.
+// head finds what stands on the last hidden state: BERT's pooler, the classifier of a task model, the two halves of a masked
+// language model's head. Whatever else does (mean pooling for one) is none of the encoder's.
 func (m *matcher) head(e *Encoder) {
 	for _, l := range m.linears {
 		if firstToken(l.Input, e.LastHidden) && l.In == e.Hidden {
@@ -20,6 +20,9 @@ func (m *matcher) head(e *Encoder) {
 	if e.Classifier == nil {
 		m.classify(e, m.linearsOn[e.LastHidden], TokenClassification)
 	}
+	if e.Classifier == nil {
+		m.languageModel(e)
+	}
 	if e.Classifier == nil && m.scoresWords(e) {
 		e.Task = MaskedLM
 	}
@@ -31,6 +34,30 @@ func (m *matcher) scoresWords(e *Encoder) bool {
 		l := m.linearOf[origin(out)]
 		return l != nil && l.Out == e.Vocab
 	})
+}
+
+// languageModel finds decoder(LayerNorm(act(dense(x)))), whose outputs are the vocabulary's.
+func (m *matcher) languageModel(e *Encoder) {
+	for _, dense := range m.linearsOn[e.LastHidden] {
+		for out, norm := range m.normOf {
+			x := strip(norm.Input)
+			if !reaches(x, dense.Output) {
+				continue
+			}
+			name := activationName(x, dense.Output, dense.fusedBias())
+			decoders := slices.DeleteFunc(slices.Clone(m.linearsOn[out]), func(l *Linear) bool { return l.Out != e.Vocab })
+			if name != "" && m.classify(e, decoders, MaskedLM) {
+				e.Transform = &Transform{dense, name, norm}
+				return
+			}
+		}
+	}
+}
+
+// reaches reports whether v is computed from x alone, by functions of each element and constants.
+func reaches(v, x *graph.Value) bool {
+	vars, _ := leaves(v, func(v *graph.Value) bool { return v == x })
+	return len(vars) == 1 && vars[0] == x
 }
 
 // pool takes l, which reads the first token, for the pooler when an activation follows, else for the classifier.
@@ -62,7 +89,7 @@ func (m *matcher) classify(e *Encoder, from []*Linear, task Task) bool {
 				v, task = l.Output, QuestionAnswering
 			}
 			if v == l.Output {
-				e.Classifier, e.Logits, e.Task = l, l.Output, task
+				e.Classifier, e.Logits, e.Published, e.Task = l, l.Output, out, task
 				return true
 			}
 		}

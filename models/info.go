@@ -20,6 +20,11 @@ type Info struct {
 	Hidden        int   `json:"hidden"`
 	Heads         int   `json:"heads,omitempty"`
 	Parameters    int64 `json:"parameters"` // of the base
+	// What only config.json wants to know. Plans of older versions don't.
+	Intermediate int     `json:"intermediate,omitempty"`
+	TypeVocab    int     `json:"type_vocab,omitempty"`
+	Activation   string  `json:"activation,omitempty"` // as [Encoder.Activation]
+	LayerNormEps float64 `json:"layer_norm_eps,omitempty"`
 }
 
 // Inputs names the graph inputs by role; an empty name is an input the model does not have.
@@ -42,6 +47,7 @@ func (e *Encoder) Info() Info {
 		Family: e.Family, Prefix: e.Prefix, Vocab: e.Vocab, Layers: len(e.Layers), Hidden: e.Hidden, Heads: e.Heads, Parameters: e.Params().Total(),
 		Inputs:    Inputs{name(e.InputIDs), name(e.AttentionMask), name(e.TokenTypeIDs), name(e.PositionIDs)},
 		Positions: e.MaxPositions - e.PositionOffset, FirstPosition: e.PositionOffset,
+		Intermediate: e.Intermediate, TypeVocab: e.TypeVocab, Activation: e.Activation, LayerNormEps: e.LayerNormEps,
 	}
 }
 

@@ -116,6 +116,14 @@ func (l *Linear) addBias() {
 	}
 }
 
+// fusedBias returns the bias that a fused node adds to Output, nil where Output includes it.
+func (l *Linear) fusedBias() *graph.Value {
+	if l.BiasNode == nil {
+		return nil
+	}
+	return l.Bias
+}
+
 // setBias makes the Add the end of l. TensorFlow flattens the tokens before the product and restores them before the bias;
 // Input is then the value before the flattening, so that Input and Output always have one rank.
 func (l *Linear) setBias(n *graph.Node, reshaped bool, nodes []*graph.Node) {

@@ -3,7 +3,7 @@ package models
 // MPNet: RoBERTa's positions, no token types, and a learned bias of relative positions on the scores of all layers.
 func init() {
 	register(&family{
-		name: "mpnet", prefix: "mpnet.",
+		name: "mpnet", prefix: "mpnet.", class: "MPNet",
 		fits: func(t traits) int {
 			if !t.positionBias || !t.countsTokens || t.tokenTypes || t.distances || t.projection {
 				return 0
@@ -16,5 +16,6 @@ func init() {
 		intermediate: "intermediate.dense", dense: "output.dense", outputNorm: "output.LayerNorm",
 		embeddingsNorm: "embeddings.LayerNorm", pooler: "pooler.dense",
 		classifierDense: "classifier.dense", classifier: "classifier.out_proj",
+		lmDense: "lm_head.dense", lmNorm: "lm_head.layer_norm", lmDecoder: "lm_head.decoder",
 	})
 }

@@ -100,6 +100,9 @@ func TestParametersBelongToTheirModules(t *testing.T) {
 				}
 			}
 			for _, l := range e.Linears() {
+				if l == e.Classifier && e.Task == MaskedLM {
+					continue // its parameters have several names each: they are the embeddings' and the head's own
+				}
 				check("weight", l.Weight.Name(), l.Name)
 				check("bias", l.Bias.Name(), l.Name)
 			}
@@ -107,7 +110,9 @@ func TestParametersBelongToTheirModules(t *testing.T) {
 				check("weight", n.Scale.Name(), n.Name)
 				check("bias", n.Bias.Name(), n.Name)
 			}
-			check("weight", e.Embeddings.Word.Name(), "embeddings.word_embeddings")
+			if e.Task != MaskedLM { // there it may have the decoder's name
+				check("weight", e.Embeddings.Word.Name(), "embeddings.word_embeddings")
+			}
 			if p := e.Embeddings.Position; p != nil {
 				check("weight", p.Name(), "embeddings.position_embeddings")
 			}
@@ -189,6 +194,44 @@ func TestHeadOfATaskModel(t *testing.T) {
 	if e.Classifier.Name != "classifier" || e.Prefix != "bert." {
 		t.Errorf("classifier %q, prefix %q", e.Classifier.Name, e.Prefix)
 	}
+}
+
+// The decoder of these files is the word embeddings' table, transposed by the exporter or read as it is.
+func TestHeadOfAMaskedLanguageModel(t *testing.T) {
+	found := 0
+	for _, f := range fixtures(t) {
+		if !strings.HasSuffix(f.Class, "ForMaskedLM") {
+			continue
+		}
+		found++
+		t.Run(f.Name, func(t *testing.T) {
+			e := recognise(t, f.g)
+			if e.Task != MaskedLM || e.Transform == nil || e.Logits.Name() != "logits" {
+				t.Fatalf("task %q, transform %v, logits %s", e.Task, e.Transform, e.Logits)
+			}
+			if e.Transform.Activation != "gelu" || e.Transform.Dense.Out != e.Classifier.In || e.Classifier.Out != e.Vocab {
+				t.Errorf("activation %q, from %d to %d to %d", e.Transform.Activation, e.Transform.Dense.In, e.Classifier.In, e.Classifier.Out)
+			}
+			if want := lmNorms[e.Family]; e.Transform.Norm.Name != want {
+				t.Errorf("LayerNorm %q, want %q", e.Transform.Norm.Name, want)
+			}
+			if head := e.HeadLinears(); len(head) != 2 || head[0] != e.Transform.Dense || head[1] != e.Classifier {
+				t.Errorf("the head's linear maps are %v", head)
+			}
+			if slices.Contains(e.Targets(), "decoder") || slices.Contains(e.Targets(), "vocab_transform") {
+				t.Errorf("the head is no target: %q", e.Targets())
+			}
+		})
+	}
+	if found < 4 {
+		t.Errorf("only %d files of masked language models", found)
+	}
+}
+
+// lmNorms are the paths of the LayerNorm in Hugging Face's masked language models.
+var lmNorms = map[string]string{
+	"bert": "cls.predictions.transform.LayerNorm", "distilbert": "vocab_layer_norm", "roberta": "lm_head.layer_norm",
+	"mpnet": "lm_head.layer_norm", "electra": "generator_predictions.LayerNorm",
 }
 
 // PyTorch 1.1 and 1.3, keras2onnx: opsets 10 and 11, flattened tokens, LayerNorm as TensorFlow writes it, span heads.

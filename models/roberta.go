@@ -3,7 +3,7 @@ package models
 // RoBERTa, XLM-RoBERTa and CamemBERT: positions count the tokens that aren't padding, from padding_idx+1.
 func init() {
 	register(&family{
-		name: "roberta", prefix: "roberta.",
+		name: "roberta", prefix: "roberta.", class: "Roberta",
 		fits: func(t traits) int {
 			if t.positionBias || t.projection || !t.countsTokens && !(t.distances && t.names("roberta.")) {
 				return 0
@@ -16,5 +16,6 @@ func init() {
 		intermediate: "intermediate.dense", dense: "output.dense", outputNorm: "output.LayerNorm",
 		embeddingsNorm: "embeddings.LayerNorm", pooler: "pooler.dense",
 		classifierDense: "classifier.dense", classifier: "classifier.out_proj",
+		lmDense: "lm_head.dense", lmNorm: "lm_head.layer_norm", lmDecoder: "lm_head.decoder",
 	})
 }

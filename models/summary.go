@@ -44,7 +44,13 @@ func (e *Encoder) Params() Params {
 		p.Layers += count(l.Attention.Distances)
 		p.Layers += count(l.AttentionNorm.Scale, l.AttentionNorm.Bias, l.OutputNorm.Scale, l.OutputNorm.Bias)
 	}
-	p.Pooler, p.Classifier = linear(e.Pooler), linear(e.Classifier)
+	p.Pooler = linear(e.Pooler)
+	for _, l := range e.HeadLinears() {
+		p.Classifier += linear(l)
+	}
+	if t := e.Transform; t != nil {
+		p.Classifier += count(t.Norm.Scale, t.Norm.Bias)
+	}
 	return p
 }
 
@@ -53,7 +59,7 @@ func (e *Encoder) Params() Params {
 func (e *Encoder) Targets() []string {
 	var out []string
 	for _, l := range e.Linears() {
-		if l == e.Classifier {
+		if slices.Contains(e.HeadLinears(), l) {
 			continue
 		}
 		name := l.Name[strings.LastIndex(l.Name, ".")+1:]

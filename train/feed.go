@@ -81,6 +81,11 @@ func (s *StepGraph) targetFeeds(feeds map[string]*graph.Tensor, b *data.Batch, s
 		}
 		feeds[TargetPrefix+t.Name] = x
 	}
+	if s.sparse() {
+		if err := rowsFeed(feeds, b); err != nil {
+			return err
+		}
+	}
 	weights, err := graph.Data[float32](b.Weights)
 	if err != nil {
 		return fmt.Errorf("train: weights: %w", err)
@@ -93,12 +98,24 @@ func (s *StepGraph) targetFeeds(feeds map[string]*graph.Tensor, b *data.Batch, s
 	return nil
 }
 
+// rowsFeed adds the tokens that count.
+func rowsFeed(feeds map[string]*graph.Tensor, b *data.Batch) error {
+	if b.Chosen == nil {
+		return fmt.Errorf("train: the data set doesn't say which tokens count, as the model's task wants it to")
+	}
+	feeds[RowsInput] = b.Places()
+	return nil
+}
+
 // maskFeeds draws the dropout masks of one batch. They depend on the seed, the batch's number and the mask only.
 func (s *StepGraph) maskFeeds(feeds map[string]*graph.Tensor, b *data.Batch, seed, batch uint64) error {
-	ids := s.Graph.Value(s.Plan.Encoder.Inputs.IDs).Shape
+	sizes := s.sizesOf(b.Size, b.Length)
+	if rows := feeds[RowsInput]; rows != nil {
+		sizes[chosenDim] = rows.Len()
+	}
 	var wg sync.WaitGroup
 	for i, m := range s.Masks {
-		dims, err := m.Sizes(ids, b.Size, b.Length)
+		dims, err := m.in(sizes)
 		if err != nil {
 			return err
 		}

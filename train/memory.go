@@ -2,9 +2,11 @@ package train
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/shape"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // Memory is what one training step is expected to keep in memory, in bytes.
@@ -17,7 +19,7 @@ type Memory struct {
 // Total is the sum of the parts.
 func (m Memory) Total() int64 { return m.Weights + m.Activations + m.Optimizer }
 
-// Memory estimates a step on batch texts of length tokens: it walks the nodes in order, adds each one's outputs and takes
+// Memory estimates a step on batch units of length tokens: it walks the nodes in order, adds each one's outputs and takes
 // off what has no later use. It leaves out what an operator needs inside, and a runtime that reuses a buffer in place needs
 // less.
 func (s *StepGraph) Memory(batch, length int) (Memory, error) {
@@ -29,13 +31,9 @@ func (s *StepGraph) Memory(batch, length int) (Memory, error) {
 	for _, v := range g.Initializers() {
 		m.Weights += v.Init().Len() * v.Init().DType.Size()
 	}
-	w := walk{sizes: map[string]int64{unitsDim: int64(batch)}, uses: map[*graph.Value]int{}}
-	if ids := g.Value(s.Plan.Encoder.Inputs.IDs); ids != nil {
-		for i, n := range []int{batch, length} {
-			if i < len(ids.Shape) && ids.Shape[i].Sym != "" {
-				w.sizes[ids.Shape[i].Sym] = int64(n)
-			}
-		}
+	w := walk{sizes: s.sizesOf(batch*s.group(), length), uses: map[*graph.Value]int{}}
+	if t, ok := s.Task.(task.Sparse); ok {
+		w.sizes[chosenDim] = int64(math.Ceil(t.Share() * float64(batch*length)))
 	}
 	for _, v := range g.Inputs() {
 		w.add(v)

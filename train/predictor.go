@@ -99,16 +99,22 @@ func (p *Predictor) batch(ctx context.Context, d *data.Dataset, b *data.Batch, t
 	if err != nil {
 		return err
 	}
+	sparse := isInput(p.Graph, RowsInput)
+	if sparse {
+		if err := rowsFeed(feeds, b); err != nil {
+			return err
+		}
+	}
 	if p.Params != nil {
 		feeds[ParamsInput] = graph.TensorOf(nil, p.Params)
 	}
 	ids := make([]int64, b.Size)
-	rows := make([][]int, len(p.Tasks)) // by task, the encodings
+	rows := make([][]int, len(p.Tasks)) // by task, of the batch
 	for row, i := range b.Indices {
 		ids[row] = int64(tasks[i])
-		rows[tasks[i]] = append(rows[tasks[i]], i)
+		rows[tasks[i]] = append(rows[tasks[i]], row)
 	}
-	if v := p.Graph.Value(multitask.TaskInput); v != nil && v.IsInput() {
+	if isInput(p.Graph, multitask.TaskInput) {
 		feeds[multitask.TaskInput] = graph.TensorOf(nil, ids)
 	}
 	var present []int
@@ -123,34 +129,53 @@ func (p *Predictor) batch(ctx context.Context, d *data.Dataset, b *data.Batch, t
 		return err
 	}
 	for n, k := range present {
-		if err := p.file(k, res[n], d, b, rows[k], out); err != nil {
+		if err := p.file(k, res[n], d, b, rows[k], sparse, out); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// file puts the rows of one task's output into out: without what padding has, and reduced where the task wants that.
-func (p *Predictor) file(k int, res *graph.Tensor, d *data.Dataset, b *data.Batch, rows []int, out [][]float32) error {
+func isInput(g *graph.Graph, name string) bool {
+	v := g.Value(name)
+	return v != nil && v.IsInput()
+}
+
+// file puts the batch's rows of one task's output into out: without what padding has or, where the data set is sparse, with
+// the tokens chosen alone, which are all that the output has where the model is sparse; and reduced where the task wants that.
+func (p *Predictor) file(k int, res *graph.Tensor, d *data.Dataset, b *data.Batch, rows []int, sparse bool, out [][]float32) error {
 	t := p.Tasks[k]
 	values, err := answers(res, t.Output)
 	if err != nil {
 		return err
 	}
 	width := t.Outputs()
-	each := width
-	switch {
-	case t.Head().PerToken():
-		each *= b.Length
-	case t.Head() == models.FeatureExtraction:
-		each, width = p.Info.Hidden, p.Info.Hidden
+	if t.Head() == models.FeatureExtraction {
+		width = p.Info.Hidden
 	}
-	if len(values) != len(rows)*each {
-		return fmt.Errorf("output %q has %d elements for %d rows of %d", t.Output, len(values), len(rows), each)
+	sizes, all := make([]int, len(rows)), 0
+	for n, row := range rows {
+		sizes[n] = width
+		switch {
+		case sparse:
+			sizes[n] *= len(b.Chosen[row])
+		case t.Head().PerToken():
+			sizes[n] *= b.Length
+		}
+		all += sizes[n]
 	}
-	for n, i := range rows {
-		row := values[n*each : (n+1)*each]
-		if t.Head().PerToken() {
+	if len(values) != all {
+		return fmt.Errorf("output %q has %d elements for %d rows: want %d", t.Output, len(values), len(rows), all)
+	}
+	for n, batchRow := range rows {
+		i := b.Indices[batchRow]
+		row := values[:sizes[n]]
+		values = values[sizes[n]:]
+		switch {
+		case sparse:
+		case t.Head().PerToken() && b.Chosen != nil:
+			row = pick(row, b.Chosen[batchRow], width)
+		case t.Head().PerToken():
 			row = row[:len(d.Encodings[i].IDs)*width]
 		}
 		if r := p.reducers[k]; r != nil {
@@ -160,6 +185,15 @@ func (p *Predictor) file(k int, res *graph.Tensor, d *data.Dataset, b *data.Batc
 		}
 	}
 	return nil
+}
+
+// pick returns the outputs of some tokens.
+func pick(row []float32, tokens []int, width int) []float32 {
+	out := make([]float32, 0, len(tokens)*width)
+	for _, k := range tokens {
+		out = append(out, row[k*width:(k+1)*width]...)
+	}
+	return out
 }
 
 // A NotFiniteError says that a model's answer is no number.

@@ -16,12 +16,16 @@ import (
 const (
 	TargetPrefix = "train/target/" // then a target's name: what the loss compares with
 	WeightsInput = "train/weights" // float [units] or [batch, tokens]; the loss is Σ weights·loss
+	RowsInput    = "train/rows"    // int64 [chosen]: the places of the tokens that count, row·length + token, of a sparse task
 	LossOutput   = "train/loss"    // float [1]
 	GradsOutput  = "train/grads"   // float [N], in the layout of ParamsInput
 )
 
 // unitsDim is the number of units of a task that compares texts with each other.
 const unitsDim = "train/units"
+
+// chosenDim is the number of tokens that count in a batch of a sparse task.
+const chosenDim = "train/chosen"
 
 // trainingOpset is the operator set of the private training copy: the newest at which random operators still have kernels
 // in stock onnxruntime, and one at which LayerNormalization and Gelu exist.
@@ -49,11 +53,10 @@ type Mask struct {
 
 // NewStepGraph derives the training graph of an injected model; g is not changed.
 func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGraph, error) {
-	t, err := task.Of(p.Task)
+	s, err := newStep(p)
 	if err != nil {
 		return nil, err
 	}
-	s := &StepGraph{Plan: p, Task: t, Layout: NewLayout(p), exact: map[string]float64{}}
 	var parts []*graph.Value
 	if s.Graph, parts, err = s.private(g, true); err != nil {
 		return nil, err
@@ -71,10 +74,18 @@ func NewStepGraph(g *graph.Graph, p *inject.Plan, opt autodiff.Options) (*StepGr
 	return s, s.publish(loss, grads)
 }
 
+func newStep(p *inject.Plan) (*StepGraph, error) {
+	t, err := task.Of(p.Task)
+	return &StepGraph{Plan: p, Task: t, Layout: NewLayout(p), exact: map[string]float64{}}, err
+}
+
 // NewForwardGraph derives the graph that evaluation runs: the injected model with its parameters as the input [ParamsInput]
-// and the logits as its only output; g is not changed.
+// and the logits as its only output, those of a sparse task for the tokens of [RowsInput] alone; g is not changed.
 func NewForwardGraph(g *graph.Graph, p *inject.Plan) (*graph.Graph, error) {
-	s := &StepGraph{Plan: p, Layout: NewLayout(p)}
+	s, err := newStep(p)
+	if err != nil {
+		return nil, err
+	}
 	f, _, err := s.private(g, false)
 	if err != nil {
 		return nil, err
@@ -94,6 +105,10 @@ func (s *StepGraph) private(g *graph.Graph, training bool) (*graph.Graph, []*gra
 	c.RemoveMeta(inject.MetadataKey)
 	c.Prune()
 	if err := sameTokens(c, s.Plan.Encoder.Inputs); err != nil {
+		return nil, nil, err
+	}
+	s.nameUnits(c)
+	if err := s.chooseRows(c); err != nil {
 		return nil, nil, err
 	}
 	if _, err := rewrite.RaiseOpset(c, trainingOpset); err != nil {
@@ -128,6 +143,30 @@ func sameTokens(g *graph.Graph, in models.Inputs) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	return nil
+}
+
+// group is how many texts are a unit of the task.
+func (s *StepGraph) group() int {
+	if t, ok := s.Task.(task.Grouped); ok {
+		return t.Group()
+	}
+	return 1
+}
+
+// nameUnits tells shape inference that a batch of a task that compares texts is so many times the units.
+func (s *StepGraph) nameUnits(g *graph.Graph) {
+	ids := g.Value(s.Plan.Encoder.Inputs.IDs)
+	if s.group() == 1 || ids == nil || len(ids.Shape) == 0 || ids.Shape[0].Known() {
+		return
+	}
+	batch := ids.Shape[0]
+	for _, v := range g.Inputs() {
+		for i, d := range v.Shape {
+			if d == batch {
+				v.Shape[i] = shape.Name(unitsDim).Mul(shape.Int(int64(s.group()))).Dim()
+			}
+		}
+	}
 }
 
 // dropouts replaces each Dropout that injection added by Where(mask, x/(1−rate), 0) with a fed mask, or by x.
@@ -174,13 +213,15 @@ func (s *StepGraph) addLoss() (*graph.Value, error) {
 	}
 	l := &task.Loss{Builder: g.Build("loss"), Output: g.Value(s.Plan.Logits), Targets: map[string]*graph.Value{}, Outputs: s.Plan.Task.Outputs()}
 	units := tokens[0]
-	if _, grouped := s.Task.(task.Grouped); grouped {
+	if s.group() > 1 {
 		units = graph.Symbol(unitsDim)
 	}
 	weights := graph.Shape{units}
 	for _, t := range s.Task.Targets(labels) {
 		shape := graph.Shape{units}
 		switch {
+		case t.PerToken && s.sparse():
+			shape, weights = graph.Shape{graph.Symbol(chosenDim)}, graph.Shape{graph.Symbol(chosenDim)}
 		case t.PerToken:
 			shape, weights = tokens.Clone(), tokens.Clone()
 		case t.Width > 0:
@@ -232,19 +273,26 @@ func (s *StepGraph) publish(loss *graph.Value, grads []*graph.Value) error {
 	return g.Check()
 }
 
-// Sizes returns the mask's dimensions for a batch of b texts of s tokens.
-func (m Mask) Sizes(ids graph.Shape, b, s int) ([]int64, error) {
-	sizes := map[string]int64{}
-	for i, n := range []int{b, s} {
-		if i < len(ids) && ids[i].Sym != "" {
-			sizes[ids[i].Sym] = int64(n)
+// sizesOf returns what the dimensions' names stand for in a batch of b texts of s tokens.
+func (s *StepGraph) sizesOf(b, tokens int) map[string]int64 {
+	sizes := map[string]int64{unitsDim: int64(b / s.group())}
+	if ids := s.Graph.Value(s.Plan.Encoder.Inputs.IDs); ids != nil {
+		for i, n := range []int{b, tokens} {
+			if i < len(ids.Shape) && ids.Shape[i].Sym != "" {
+				sizes[ids.Shape[i].Sym] = int64(n)
+			}
 		}
 	}
+	return sizes
+}
+
+// in returns the mask's dimensions, by what their names stand for.
+func (m Mask) in(sizes map[string]int64) ([]int64, error) {
 	out := make([]int64, len(m.Shape))
 	for i, d := range m.Shape {
 		n, ok := shape.FromDim(d).Eval(sizes)
 		if !ok {
-			return nil, fmt.Errorf("train: dropout mask %q: dimension %s of %s isn't known from the batch's %s", m.Input, d, m.Shape, ids)
+			return nil, fmt.Errorf("train: dropout mask %q: dimension %s of %s isn't known from the batch's", m.Input, d, m.Shape)
 		}
 		out[i] = n
 	}

@@ -79,6 +79,7 @@ type Trainer struct {
 	decay    []bool
 	state    State
 	batches  int // an epoch
+	said     map[string]bool
 }
 
 // A State is all that a run needs to go on: with the same settings and data it continues to the bit.
@@ -93,13 +94,14 @@ type State struct {
 	Best       []float32   // the best parameters so far
 	BestEpoch  int         // the epoch after which they were reached, from 1; 0 when there are none yet
 	BestMetric task.Scores // what they reached
-	// Fitted are the task's settings with what it chose on the evaluation set for the best parameters; nil where it chooses nothing.
+	// Fitted are the task's settings with what it chose on the evaluation set for the best parameters, by which BestMetric is
+	// measured; nil where it chooses nothing.
 	Fitted json.RawMessage
 }
 
 // An Event is something that happened in a run.
 type Event struct {
-	Kind    string      `json:"kind"` // "step", "eval" or "epoch"
+	Kind    string      `json:"kind"` // "step", "eval", "note" or "epoch"
 	Epoch   int         `json:"epoch"`
 	Step    int         `json:"step"`
 	Steps   int         `json:"steps"` // of the whole run
@@ -110,6 +112,7 @@ type Event struct {
 	Best    bool        `json:"best,omitempty"`
 	Seconds float64     `json:"seconds,omitempty"`
 	Tokens  int         `json:"tokens,omitempty"` // positions computed, padding included
+	Note    string      `json:"note,omitempty"`   // what is doubtful, in one line: it is said once in a run
 	// Done and Total count examples of a running evaluation.
 	Done  int `json:"-"`
 	Total int `json:"-"`
@@ -156,6 +159,9 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	if len(t.Train.Encodings) == 0 {
 		return errors.New("train: the training set is empty")
 	}
+	if err := t.units(); err != nil {
+		return err
+	}
 	if t.opt, err = optim.New(t.Optimizer, len(initial), optim.Settings{WeightDecay: t.WeightDecay, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Momentum: 0.9}); err != nil {
 		return err
 	}
@@ -176,6 +182,21 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	}
 	t.state = *from
 	t.state.Params, t.state.Optimizer = slices.Clone(from.Params), t.opt.State()
+	return nil
+}
+
+// units checks that the training set has something to learn from, in the groups that the loss compares.
+func (t *Trainer) units() error {
+	want := 1
+	if g, ok := t.Step.Task.(task.Grouped); ok {
+		want = g.Group()
+	}
+	if have := max(t.Train.Group, 1); have != want {
+		return fmt.Errorf("train: the training set has %d texts a row, and the loss compares %d", have, want)
+	}
+	if t.stepsPerEpoch() == 0 {
+		return errors.New("train: every row of the training set weighs 0: there is nothing to learn from")
+	}
 	return nil
 }
 
@@ -381,15 +402,39 @@ func (t *Trainer) judge(ctx context.Context) (best bool, scores task.Scores, err
 	if err != nil {
 		return false, nil, err
 	}
-	if scores, err = t.Step.Task.Evaluate(r); err != nil {
+	fitted, settings, err := fit(t.Step.Plan.Task, r)
+	if err != nil {
 		return false, nil, err
 	}
-	first := t.Step.Task.Metrics()[0]
-	if best = t.state.BestEpoch == 0 || task.Better(t.Step.Task, first, scores[first], t.state.BestMetric[first]); !best {
+	if scores, err = fitted.Evaluate(r); err != nil {
+		return false, nil, err
+	}
+	if w, ok := fitted.(task.Warner); ok {
+		t.note(w.Warn(r)...)
+	}
+	first := task.Decides(fitted, scores)
+	kept := t.state.BestMetric[first]
+	if best = t.state.BestEpoch == 0 || task.Better(fitted, first, scores[first], kept); !best {
+		if scores[first] == kept {
+			t.note(fmt.Sprintf("after epoch %d, %s is %.4f as after epoch %d, which is kept", t.state.Epoch+1, first, kept, t.state.BestEpoch))
+		}
 		return false, scores, nil
 	}
-	fitted, err := fit(t.Step.Plan.Task, r)
-	return true, scores, t.keep(scores, fitted, err)
+	return true, scores, t.keep(scores, settings, nil)
+}
+
+// note reports what is doubtful, each once.
+func (t *Trainer) note(notes ...string) {
+	for _, text := range notes {
+		if t.said[text] {
+			continue
+		}
+		if t.said == nil {
+			t.said = map[string]bool{}
+		}
+		t.said[text] = true
+		t.report(Event{Kind: "note", Note: text})
+	}
 }
 
 // keep makes the present parameters the best ones.
@@ -401,20 +446,22 @@ func (t *Trainer) keep(scores task.Scores, fitted json.RawMessage, err error) er
 	return err
 }
 
-// fit returns the task's settings with what it chooses on labelled examples, nil where it chooses nothing.
-func fit(of inject.Task, r *task.Results) (json.RawMessage, error) {
+// fit returns the task as it is once it has chosen what it chooses on labelled examples, and its settings then, nil where it
+// chooses nothing.
+func fit(of inject.Task, r *task.Results) (task.Task, json.RawMessage, error) {
 	t, err := task.Of(of)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f, ok := t.(task.Fitter)
 	if !ok {
-		return nil, nil
+		return t, nil, nil
 	}
 	if err := f.Fit(r); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return json.Marshal(t)
+	settings, err := json.Marshal(t)
+	return t, settings, err
 }
 
 // lastStep looks whether the last step diverged, which without an evaluation nothing else would notice.

@@ -291,7 +291,7 @@ func saveHub(dir string, p *inject.Plan, values map[string]*graph.Tensor) error 
 		}
 		adapter[p.Encoder.Prefix+key] = x
 	}
-	if err := hubWrite(dir, p, hubConfigFile, config, hubTensorFile, adapter); err != nil || p.Task.Type == "" {
+	if err := hubWrite(dir, p, hubConfigFile, config, hubTensorFile, adapter); err != nil || !headed(p) {
 		return err
 	}
 	headConfig, err := hubHeadConfig(p)

@@ -7,8 +7,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 // An AdapterHub head is a chain of dropouts, linear maps and activations, whose keys number all three: with one layer the
@@ -23,12 +26,21 @@ const (
 var hubActivations = map[inject.HeadKind]string{inject.HeadNewPooler: "tanh", inject.HeadPreClassifier: "relu"}
 
 func hubHeadKey(p *inject.Plan, t inject.Trainable, name string) string {
+	if p.Head.Kind == inject.HeadLM {
+		return "heads." + name + "." + hubLM[t.Target] + "." + t.Role
+	}
 	at := hubFirstMap
 	if t.Target == "classifier" && hubActivations[p.Head.Kind] != "" {
 		at = hubSecondMap
 	}
 	return "heads." + name + "." + at + "." + t.Role
 }
+
+// hubHeadTypes are AdapterHub's types of heads that compute what ours do, by our task; to it a regression is a classification with
+// one label.
+var hubHeadTypes = map[string]string{"classification": hubClassification, "regression": hubClassification, "multi-label": "multilabel_classification"}
+
+const hubClassification = "classification"
 
 // readHubHead reads the head, if the folder has one, and returns its name.
 func (a *Adapter) readHubHead() (string, error) {
@@ -56,7 +68,26 @@ func (a *Adapter) readHubHead() (string, error) {
 		return "", err
 	}
 	maps.Copy(a.Tensors, tensors.Tensors)
+	if head.Type == hubMaskedLM {
+		return name, a.dropHubDecoder("heads." + name + "." + hubLM["classifier"] + ".weight")
+	}
 	return name, nil
+}
+
+// hubMaskedLM is the type of a masked language model's head, and hubLM the numbers of its parts: a linear map (0), its
+// activation (1), a LayerNorm and the decoder.
+const hubMaskedLM = "masked_lm"
+
+var hubLM = map[string]string{"transform.dense": "0", "transform.LayerNorm": "2", "classifier": "3"}
+
+// dropHubDecoder leaves out the decoder's weight [vocabulary, hidden], which the library stores beside the rest and which is
+// the base's word embeddings: it ties the two whenever it makes or loads such a head.
+func (a *Adapter) dropHubDecoder(key string) error {
+	if w := a.Tensors[key]; w != nil && len(w.Dims) != 2 {
+		return fmt.Errorf("format: %s: tensor %q is %v: want [vocabulary, hidden]", a.Path, key, w.Dims)
+	}
+	delete(a.Tensors, key)
+	return nil
 }
 
 // hubHead is the configuration of a prediction head.
@@ -69,17 +100,23 @@ type hubHead struct {
 	Pooler     bool           `json:"use_pooler"`
 	Bias       bool           `json:"bias"`
 	Dropout    *float64       `json:"dropout_prob"`
+	// Of a language model's head alone.
+	Norm  *bool `json:"layer_norm,omitempty"`
+	Shift *bool `json:"shift_labels,omitempty"`
 }
 
 // task returns what the head is for and what it reads.
 func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	none := inject.Task{}
-	if h.Type == hubTagging {
-		return h.tagging()
-	}
+	of, known := h.taskType()
 	switch {
-	case h.Type != "classification":
-		return none, "", fmt.Errorf("head_type %q is not supported; classification and tagging are", h.Type)
+	case h.Type == hubMaskedLM:
+		return h.maskedLM()
+	case h.Type == hubTagging:
+		return h.tagging()
+	case !known:
+		types := slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Values(hubHeadTypes)), hubMaskedLM, hubTagging))))
+		return none, "", fmt.Errorf("head_type %q is not supported; supported are %s", h.Type, strings.Join(types, ", "))
 	case !h.Bias:
 		return none, "", errors.New("bias is false: a classifier without one is not supported")
 	case h.Layers == 2 && h.twoLayers() == "":
@@ -95,11 +132,11 @@ func (h hubHead) task() (inject.Task, inject.HeadKind, error) {
 	} else if h.Layers == 2 {
 		kind = h.twoLayers()
 	}
-	if h.Labels == 1 {
-		return inject.Task{Type: "regression"}, kind, nil
+	if of == "regression" {
+		return inject.Task{Type: of}, kind, nil
 	}
 	labels, err := h.labels()
-	return inject.Task{Type: "classification", Labels: labels}, kind, err
+	return inject.Task{Type: of, Labels: labels}, kind, err
 }
 
 // labels are the classes' names, numbers for those without one.
@@ -126,6 +163,28 @@ func hubLabelIDs(p *inject.Plan) map[string]int {
 	return out
 }
 
+// taskType returns our task.
+func (h hubHead) taskType() (name string, ok bool) {
+	if h.Type == hubClassification && h.Labels == 1 {
+		return "regression", true
+	}
+	for _, name := range slices.Sorted(maps.Keys(hubHeadTypes)) {
+		if hubHeadTypes[name] == h.Type {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// maskedLM returns the task and head of a masked language model's head as the library makes it: ours has no other form.
+func (h hubHead) maskedLM() (inject.Task, inject.HeadKind, error) {
+	is := func(b *bool, want bool) bool { return b == nil || *b == want }
+	if h.Layers != 2 || h.Activation == nil || *h.Activation != "gelu" || !is(h.Norm, true) || !is(h.Shift, false) || !h.Bias {
+		return inject.Task{}, "", fmt.Errorf("a %s head is supported with layers 2, activation_function gelu, layer_norm and bias, and without shift_labels", hubMaskedLM)
+	}
+	return inject.Task{Type: string(models.MaskedLM), Kind: models.MaskedLM}, inject.HeadLM, nil
+}
+
 // twoLayers returns our head of two layers with the activation, "" where there is none.
 func (h hubHead) twoLayers() inject.HeadKind {
 	for kind, activation := range hubActivations {
@@ -138,11 +197,25 @@ func (h hubHead) twoLayers() inject.HeadKind {
 
 // hubHeadConfig is the inverse of task.
 func hubHeadConfig(p *inject.Plan) (any, error) {
+	if p.Head.Kind == inject.HeadLM {
+		return map[string]any{
+			"head_type": hubMaskedLM, "vocab_size": p.Encoder.Vocab, "embedding_size": p.Find("head", "transform.dense", "weight").Shape[0],
+			"layers": 2, "activation_function": "gelu", "layer_norm": true, "bias": true, "shift_labels": false, "label2id": nil,
+		}, nil
+	}
 	if h, ok := hubTaggerOf(p); ok {
 		return h, nil
 	}
+	return hubClassifier(p)
+}
+
+// hubClassifier is hubHeadConfig for classifiers.
+func hubClassifier(p *inject.Plan) (hubHead, error) {
 	between := hubActivations[inject.HeadNewPooler]
-	h := hubHead{Type: "classification", Labels: p.Task.Outputs(), Layers: 1, Activation: &between, Bias: true}
+	h := hubHead{Type: hubHeadTypes[p.Task.Type], Labels: p.Task.Outputs(), Layers: 1, Activation: &between, Bias: true}
+	if h.Type == "" {
+		return h, fmt.Errorf("format: AdapterHub has no head for the task %q", p.Task.Type)
+	}
 	switch kind := p.Head.Kind; {
 	case hubActivations[kind] != "":
 		h.Layers, between = 2, hubActivations[kind]

@@ -15,7 +15,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 )
 
-var hubFixtures = []string{"seq_bn", "seq_bn_bin", "double_seq_bn", "par_bn", "scaled_par_bn", "lora", "lora_everywhere", "ia3", "prefix", "prefix_flat",
+var hubFixtures = []string{"seq_bn", "seq_bn_bin", "seq_bn_multilabel", "double_seq_bn", "par_bn", "scaled_par_bn", "lora", "lora_everywhere", "ia3", "prefix", "prefix_flat",
 	"prompt", "prompt_bos"}
 
 // Every folder that AdapterHub wrote gives its outputs, and is written again as it was.
@@ -31,6 +31,9 @@ func TestAdapterHubFolders(t *testing.T) {
 			t.Logf("max |Δ| from PyTorch %.1e", d)
 			if plan.Parameters() != f.Trainable {
 				t.Errorf("%d trainable parameters; AdapterHub has %d", plan.Parameters(), f.Trainable)
+			}
+			if want := map[bool]string{true: "multi-label", false: "classification"}[name == "seq_bn_multilabel"]; f.With["logits"].Shape != nil && plan.Task.Type != want {
+				t.Errorf("the task is %q, want %q", plan.Task.Type, want)
 			}
 			if _, ok := f.With["logits"]; ok && !slices.Equal(plan.Task.Labels, []string{"negative", "neutral", "positive"}) {
 				t.Errorf("labels %q", plan.Task.Labels)
@@ -115,6 +118,7 @@ func TestAdapterHubRefusals(t *testing.T) {
 		{"seq_bn", hubConfigFile, "non_linearity", `"mish"`, "mish"},
 		{"seq_bn", hubConfigFile, "reduction_factor", "0", "factor"},
 		{"seq_bn", hubHeadConfigFile, "head_type", `"dependency_parsing"`, "dependency_parsing"},
+		{"seq_bn_multilabel", hubHeadConfigFile, "num_labels", "0", "num_labels is 0"},
 		{"seq_bn", hubHeadConfigFile, "layers", "3", "layers is 3"},
 		{"seq_bn", hubHeadConfigFile, "activation_function", `"gelu"`, "activation_function"},
 		{"seq_bn", hubHeadConfigFile, "num_labels", "5", "needs [5 16]"},

@@ -115,7 +115,7 @@ func hubPromptConfig(p *inject.Plan, m inject.Method) (map[string]any, error) {
 	switch {
 	case x.Layout != inject.LayoutAdapterHub:
 		return nil, fmt.Errorf("--layout %s: AdapterHub's virtual tokens stand behind the embeddings' LayerNorm", x.Layout)
-	case p.Task.Type != "" && x.Combine == inject.CombinePrefix && x.Pool != inject.PoolFirst:
+	case headed(p) && x.Combine == inject.CombinePrefix && x.Pool != inject.PoolFirst:
 		return nil, fmt.Errorf("--pool %s: AdapterHub's head reads the first token of all", x.Pool)
 	}
 	return map[string]any{"architecture": "prompt_tuning", "combine": x.Combine, "init_weights_seed": nil,

@@ -146,9 +146,13 @@ func saveHF(dir string, p *inject.Plan, values map[string]*graph.Tensor) error {
 	metadata := map[string]string{"format": "pt"}
 	if _, ok := hfHeadOf(p); ok {
 		c["task_type"], c["modules_to_save"] = hfTaskOf(p)
-	} else if p.Task.Type != "" {
+	} else if headed(p) {
 		metadata[hfMetaHead] = string(p.Head.Kind)
+		if hfInTaskModel(p) {
+			c["task_type"] = nil
+		}
 	}
+	hfDeclareTask(p, metadata)
 	if err := m.config(method, c); err != nil {
 		return err
 	}
@@ -237,7 +241,7 @@ func loadHF(dir string) (*Adapter, error) {
 	if err := a.dropTwins(); err != nil {
 		return nil, err
 	}
-	if err := a.readHead(task, m.root(), file.Metadata[hfMetaHead]); err != nil {
+	if err := a.readHead(task, m.root(), file.Metadata); err != nil {
 		return nil, fmt.Errorf("format: %s: %w", dir, err)
 	}
 	return a, nil

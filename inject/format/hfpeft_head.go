@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/models"
 )
 
 // An hfHead is the head of Hugging Face's sequence classifier of a family: which of our heads compute the same, and the paths
@@ -33,26 +35,46 @@ var (
 // classifier.
 const hfMetaHead = "peftgraph.head"
 
+// hfMetaTask is the entry that names the task of a classifier whose outputs aren't classes: whether labels exclude each other stands
+// in the problem_type of the base's configuration, and PEFT doesn't write that down.
+const hfMetaTask = "peftgraph.task"
+
+// hfDeclareTask says what the classifier's tensors don't.
+func hfDeclareTask(p *inject.Plan, metadata map[string]string) {
+	if c := p.Find("head", "classifier", "weight"); c != nil && p.Task.Type != hfTaskType(c.Shape[0]) {
+		metadata[hfMetaTask] = p.Task.Type
+	}
+}
+
+// headed reports whether a plan has a head with parameters: an embedding is pooled, and its adapter is one of the bare encoder.
+func headed(p *inject.Plan) bool {
+	return p.Task.Type != "" && p.Task.Head() != models.FeatureExtraction
+}
+
 // hfHeadOf returns Hugging Face's head that computes what the plan's does, or false where there is none.
 func hfHeadOf(p *inject.Plan) (hfHead, bool) {
 	h, _, ok := hfTokenHead(p)
 	if !ok {
 		h = hfHeads[p.Encoder.Family]
 	}
-	return h, p.Task.Type != "" && slices.Contains(h.kinds, p.Head.Kind)
+	return h, headed(p) && slices.Contains(h.kinds, p.Head.Kind)
 }
 
 // PEFTReadsHead reports whether PEFT computes the plan's logits: the model of Hugging Face's that it wraps has the plan's head,
 // or there is none. Otherwise a PEFT folder is one of the bare encoder, and PEFT reads over the head's tensors in it.
-func PEFTReadsHead(p *inject.Plan) bool {
+func PEFTReadsHead(p *inject.Plan) bool { return hfInTaskModel(p) || p.Task.Type == "" }
+
+// hfInTaskModel reports whether PEFT wraps a task model of Hugging Face's, which has the plan's head: a sequence classifier or,
+// where the head is the base's own and frozen, AutoModelForMaskedLM, for which PEFT has no task type.
+func hfInTaskModel(p *inject.Plan) bool {
 	_, ok := hfHeadOf(p)
-	return ok || p.Task.Type == ""
+	return ok || p.Head.Kind == inject.HeadOwnLM
 }
 
-// hfModule is the path of a module in the model that PEFT wraps: Hugging Face's model for the task where it has the plan's
-// head, else the bare encoder.
+// hfModule is the path of a module in the model that PEFT wraps: Hugging Face's task model where it has the plan's head, else
+// the bare encoder.
 func hfModule(p *inject.Plan, target string) string {
-	if _, ok := hfHeadOf(p); ok {
+	if hfInTaskModel(p) {
 		return p.Encoder.Prefix + target
 	}
 	return target
@@ -79,9 +101,10 @@ func hfSavedModules(p *inject.Plan) []string {
 	return out
 }
 
-// readHead takes the task from the classifier's tensors: PEFT doesn't store label names. declared is what the metadata says
-// that the classifier reads, "" in PEFT's own files.
-func (a *Adapter) readHead(task, root, declared string) error {
+// readHead takes the task from the classifier's tensors: PEFT doesn't store label names. The metadata may say what the classifier
+// reads and what its outputs are; it doesn't in PEFT's own files.
+func (a *Adapter) readHead(task, root string, metadata map[string]string) error {
+	declared := metadata[hfMetaHead]
 	if found, err := a.readTokenHead(task, root); found {
 		return err
 	}
@@ -90,6 +113,11 @@ func (a *Adapter) readHead(task, root, declared string) error {
 		return err
 	}
 	w := a.Tensors[key]
+	if slices.Equal(inject.HeadTasks(kind), []models.Task{models.MaskedLM}) {
+		// Its outputs are the base's vocabulary, so that nothing here says how many they are.
+		a.Head, a.Task = kind, inject.Task{Type: string(models.MaskedLM), Kind: models.MaskedLM}
+		return nil
+	}
 	switch {
 	case task != "" && task != "SEQ_CLS" && task != "FEATURE_EXTRACTION":
 		return fmt.Errorf("task_type %s is not supported; supported are %s", task, strings.Join(hfTaskTypes(), ", "))
@@ -101,7 +129,7 @@ func (a *Adapter) readHead(task, root, declared string) error {
 		return fmt.Errorf("tensor %q belongs to a classifier, and task_type is %s: nothing says what it reads", key, task)
 	}
 	a.Head = kind
-	a.Task, err = hfTask(key, w)
+	a.Task, err = hfTask(key, w, metadata[hfMetaTask])
 	return err
 }
 
@@ -131,15 +159,24 @@ func (a *Adapter) hfHeadKind(root, declared string) (key string, kind inject.Hea
 	return key, kind, err
 }
 
-// hfTask returns the task of a classifier's weight [labels, hidden]. To Hugging Face one output is a regression.
-func hfTask(key string, w *graph.Tensor) (inject.Task, error) {
-	switch {
-	case len(w.Dims) != 2 || w.Dims[0] < 1 || w.Dims[0] > maxLabels || w.Dims[1] < 1:
+// hfTask returns the task of a classifier's weight [labels, hidden]: the one declared, or "" for what its shape says.
+func hfTask(key string, w *graph.Tensor, declared string) (inject.Task, error) {
+	if len(w.Dims) != 2 || w.Dims[0] < 1 || w.Dims[0] > maxLabels || w.Dims[1] < 1 {
 		return inject.Task{}, fmt.Errorf("tensor %q is %v: want [labels, hidden]", key, w.Dims)
-	case w.Dims[0] == 1:
-		return inject.Task{Type: "regression"}, nil
 	}
-	return inject.Task{Type: "classification", Labels: numberedLabels(int(w.Dims[0]))}, nil
+	t := inject.Task{Type: cmp.Or(declared, hfTaskType(w.Dims[0]))}
+	if t.Type != "regression" {
+		t.Labels = numberedLabels(int(w.Dims[0]))
+	}
+	return t, nil
+}
+
+// hfTaskType is the task of a classifier with so many outputs: to Hugging Face one is a regression.
+func hfTaskType(outputs int64) string {
+	if outputs == 1 {
+		return "regression"
+	}
+	return "classification"
 }
 
 // maxLabels is more than any classifier has: a damaged file must not make us allocate names for billions.

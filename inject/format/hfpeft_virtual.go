@@ -43,7 +43,7 @@ func hfVirtualParse(c settings, tokens *int) error {
 
 // hfPlacement fails for placements that PEFT does not have.
 func hfPlacement(p *inject.Plan, x inject.Placement) error {
-	reads := p.Task.Type != "" && p.Head.Kind != inject.HeadMean
+	reads := headed(p) && p.Head.Kind != inject.HeadMean
 	switch {
 	case x.Layout != inject.LayoutPEFT:
 		return fmt.Errorf("--layout %s", x.Layout)

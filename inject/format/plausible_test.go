@@ -35,11 +35,11 @@ func TestHugeSettings(t *testing.T) {
 		}
 	}
 	for labels, want := range map[int64]string{1 << 40: "want [labels, hidden]", 0: "want [labels, hidden]"} {
-		if _, err := hfTask("classifier.weight", &graph.Tensor{DType: graph.Float, Dims: []int64{labels, 0}}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := hfTask("classifier.weight", &graph.Tensor{DType: graph.Float, Dims: []int64{labels, 0}}, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d labels: %v", labels, err)
 		}
 	}
-	if task, err := hfTask("classifier.weight", &graph.Tensor{DType: graph.Float, Dims: []int64{1, 16}}); err != nil || task.Type != "regression" {
+	if task, err := hfTask("classifier.weight", &graph.Tensor{DType: graph.Float, Dims: []int64{1, 16}}, ""); err != nil || task.Type != "regression" {
 		t.Errorf("one output is %q, %v", task.Type, err)
 	}
 }

@@ -12,6 +12,7 @@ type model struct {
 	name     string
 	hub      string // repository
 	revision string // of the repository
+	licence  string // as the repository's card names it
 	pip      carrier
 	maven    carrier
 	// pins are sha256 sums of files of the repository at that revision. The hub's own sums are checked in any case.
@@ -30,7 +31,7 @@ type carrier struct {
 // revisions that stand beside them; the packages were downloaded and hashed, and pip's carries the hub's very files.
 var known = []model{
 	{
-		name: "all-MiniLM-L6-v2", hub: "sentence-transformers/all-MiniLM-L6-v2", revision: "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+		name: "all-MiniLM-L6-v2", hub: "sentence-transformers/all-MiniLM-L6-v2", revision: "1110a243fdf4706b3f48f1d95db1a4f5529b4d41", licence: "apache-2.0",
 		pins: map[string]string{
 			"config.json":       "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 			"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -62,7 +63,7 @@ var known = []model{
 		},
 	},
 	{
-		name: "bert-base-uncased", hub: "google-bert/bert-base-uncased", revision: "86b5e0934494bd15c9632b12f734a8a67f723594",
+		name: "bert-base-uncased", hub: "google-bert/bert-base-uncased", revision: "86b5e0934494bd15c9632b12f734a8a67f723594", licence: "apache-2.0",
 		pins: map[string]string{
 			"config.json":       "7160e1553ad2ca51d8c1cb066be533db31826e12d173824c1bb0cb1a4f187d20",
 			"model.safetensors": "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3",
@@ -70,9 +71,9 @@ var known = []model{
 			"vocab.txt":         "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 		},
 	},
-	{name: "bert-base-cased", hub: "google-bert/bert-base-cased"},
-	{name: "distilbert-base-uncased", hub: "distilbert/distilbert-base-uncased"},
-	{name: "roberta-base", hub: "FacebookAI/roberta-base"},
+	{name: "bert-base-cased", hub: "google-bert/bert-base-cased", licence: "apache-2.0"},
+	{name: "distilbert-base-uncased", hub: "distilbert/distilbert-base-uncased", licence: "apache-2.0"},
+	{name: "roberta-base", hub: "FacebookAI/roberta-base", licence: "mit"},
 }
 
 // List returns the models that have a name of their own, sorted. Any repository of the hub can be had as "organisation/name".

@@ -83,6 +83,8 @@ def legacy_cases():
     fresh = dict(BERT, hidden_act="relu")
     yield Case("bert_torch2_legacy_op14_relu_fresh", "4.57", config=fresh, fresh=True, commit=True)
     yield Case("bert_torch2_legacy_op14_seqcls", "4.57", model="BertForSequenceClassification", commit=True)
+    yield Case("bert_torch2_legacy_op14_mlm", "4.57", model="BertForMaskedLM", commit=True)
+    yield Case("bert_torch2_legacy_op13_mlm_nofold", "4.57", model="BertForMaskedLM", opset=13, fold=False, config=ONE_LAYER)
     yield Case("bert_torch2_legacy_op14_tokencls", "4.57", model="BertForTokenClassification", commit=True)
     yield Case("bert_torch2_dynamo_op18_tokencls", "4.57", "dynamo", opset=18, model="BertForTokenClassification", commit=True)
     yield Case("bert_torch2_legacy_op14_nopooler", "4.57", config=dict(BERT, pooler=False))
@@ -129,6 +131,7 @@ def dynamo_cases():
     yield Case("bert_torch2_dynamo_op18_relative_key_query", "4.57", "dynamo", opset=18, config=relative)
     yield Case("bert_torch2_dynamo_op20_gelu_new", "4.57", "dynamo", opset=20, config=dict(BERT, hidden_act="gelu_new"))
     yield Case("bert_torch2_dynamo_op18_seqcls", "4.57", "dynamo", opset=18, model="BertForSequenceClassification")
+    yield Case("bert_torch2_dynamo_op18_mlm", "4.57", "dynamo", opset=18, model="BertForMaskedLM", commit=True)
     yield Case("bert_torch2_dynamo_op20_notypes_tf5", "5.", "dynamo", opset=20, attention="sdpa", token_types=False)
 
 
@@ -165,6 +168,21 @@ def family_cases():
     yield Case(
         "roberta_torch2_dynamo_op20_sdpa_tf5", "5.", "dynamo", "RobertaModel", roberta, 20, "sdpa", token_types=False
     )
+    for name, model, config, commit in (
+        ("distilbert", "DistilBertForMaskedLM", distil, True),
+        ("roberta", "RobertaForMaskedLM", roberta, True),
+        ("electra", "ElectraForMaskedLM", dict(ONE_LAYER, embedding_size=8), False),
+        ("mpnet", "MPNetForMaskedLM", dict(ONE_LAYER, max_position_embeddings=34), False),
+    ):
+        yield Case(
+            f"{name}_torch2_legacy_op14_mlm",
+            "4.57",
+            model=model,
+            config=config,
+            attention=None if name == "mpnet" else "eager",
+            token_types=name == "electra",
+            commit=commit,
+        )
     yield Case("electra_torch2_legacy_op14_eager", "4.57", model="ElectraModel", config=dict(BERT, embedding_size=8))
     albert = dict(BERT, embedding_size=8, num_hidden_groups=1)
     yield Case("albert_torch2_legacy_op14_eager", "4.57", model="AlbertModel", config=albert)

@@ -13,7 +13,9 @@ import (
 type Dataset struct {
 	Encodings []Encoding
 	Examples  []Example // that the encodings are of
-	Targets   []Target  // none where nothing is known of them
+	// Tokenizer, where a task needs it for its answers, is what the encodings were made with.
+	Tokenizer *Tokenizer
+	Targets   []Target // none where nothing is known of them
 	// Weights are what each unit counts in the loss: one number, or one for each token where the task has targets for tokens.
 	// nil is 1 for each unit.
 	Weights [][]float32
@@ -28,6 +30,9 @@ type Dataset struct {
 	// OneLength makes batches of texts of one length only: for models that have no attention mask, and to which padding is text.
 	OneLength bool
 	Truncated int // encodings that were cut to the length limit
+	// Sparse: only tokens of another weight than 0 count. A batch has the targets and weights of those alone, and says which
+	// they are, so that a model need not compute the others' outputs.
+	Sparse bool
 	// Vary, where set, returns what a unit's encoding, targets and weights are when it is drawn with r, as in masked language
 	// modelling.
 	Vary func(unit int, r *rand.Rand) Variation
@@ -44,8 +49,8 @@ type Variation struct {
 type TargetSpec struct {
 	Name  string
 	DType graph.DType // Int64 or Float
-	// PerToken: a unit has an element for each of its tokens, and a batch [Size, Length]. Otherwise a unit has Width elements
-	// and a batch is [units, Width], or [units] where Width is 0.
+	// PerToken: a unit has an element for each of its tokens, and a batch [Size, Length], or [chosen] where the data set is
+	// sparse. Otherwise a unit has Width elements and a batch is [units, Width], or [units] where Width is 0.
 	PerToken bool
 	Width    int
 	Classes  int // an integer is one of 0 … Classes−1; 0 stands for the text's positions
@@ -82,10 +87,23 @@ type Batch struct {
 	Size, Length                          int
 	InputIDs, AttentionMask, TokenTypeIDs []int64
 	Targets                               map[string]*graph.Tensor
-	Weights                               *graph.Tensor // float [units] or [Size, Length]
+	Weights                               *graph.Tensor // float [units], [Size, Length] or [chosen]
 	// Weight is the sum of the weights.
 	Weight  float64
 	Indices []int // of the rows' encodings in the data set
+	// Chosen, where the data set is sparse, are the tokens that count, by row; nil where all do.
+	Chosen [][]int
+}
+
+// Places are the chosen tokens' places in the batch, row·Length + token, [chosen].
+func (b *Batch) Places() *graph.Tensor {
+	out := []int64{}
+	for row, tokens := range b.Chosen {
+		for _, k := range tokens {
+			out = append(out, int64(row*b.Length+k))
+		}
+	}
+	return graph.TensorOf([]int64{int64(len(out))}, out)
 }
 
 // NewDataset encodes the examples of a set; the caller adds Targets.
@@ -150,7 +168,7 @@ func (d *Dataset) Draw(indices []int, seed, number uint64) *Batch {
 	rows := make([]Variation, len(indices))
 	for k, unit := range indices {
 		if d.Vary != nil {
-			rows[k] = d.Vary(unit, rand.New(rand.NewPCG(seed, number*drawStride+uint64(unit))))
+			rows[k] = d.vary(unit, seed, number)
 		}
 	}
 	for member := range group {
@@ -185,15 +203,44 @@ func (d *Dataset) Draw(indices []int, seed, number uint64) *Batch {
 	return b
 }
 
+func (d *Dataset) vary(unit int, seed, number uint64) Variation {
+	return d.Vary(unit, rand.New(rand.NewPCG(seed, number*drawStride+uint64(unit))))
+}
+
+// Judged is a unit as it is for judging, where units vary.
+func (d *Dataset) Judged(unit int) Variation { return d.vary(unit, 0, 0) }
+
+// Chosen are the tokens of a unit that count when it is judged, where the data set is sparse.
+func (d *Dataset) Chosen(unit int) []int {
+	switch {
+	case d.Vary != nil:
+		return chosen(d.Judged(unit).Weights)
+	case d.Weights != nil:
+		return chosen(d.Weights[unit])
+	}
+	return chosen(slices.Repeat([]float32{1}, len(d.Encodings[unit].IDs)))
+}
+
+// chosen are the indices of the weights that aren't 0.
+func chosen(weights []float32) (out []int) {
+	for i, w := range weights {
+		if w != 0 {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // drawStride spreads the numbers of batches over the second half of a generator's seed (2⁶⁴ divided by the golden ratio).
 const drawStride = 0x9e3779b97f4a7c15
 
 // fillTargets gathers the targets and weights of the units.
 func (d *Dataset) fillTargets(b *Batch, indices []int, rows []Variation) {
+	weights := d.weights(b, indices, rows)
 	b.Targets = map[string]*graph.Tensor{}
 	for at, t := range d.Targets {
 		if t.DType == graph.Int64 {
-			b.Targets[t.Name] = gather(t.TargetSpec, indices, b.Length, func(k int) []int64 {
+			b.Targets[t.Name] = gather(t.TargetSpec, indices, b, func(k int) []int64 {
 				if d.Vary != nil {
 					return rows[k].Targets[at]
 				}
@@ -201,34 +248,56 @@ func (d *Dataset) fillTargets(b *Batch, indices []int, rows []Variation) {
 			})
 			continue
 		}
-		b.Targets[t.Name] = gather(t.TargetSpec, indices, b.Length, func(k int) []float32 { return t.Floats[indices[k]] })
+		b.Targets[t.Name] = gather(t.TargetSpec, indices, b, func(k int) []float32 { return t.Floats[indices[k]] })
 	}
-	perToken := slices.ContainsFunc(d.Targets, func(t Target) bool { return t.PerToken })
-	b.Weights = gather(TargetSpec{PerToken: perToken}, indices, b.Length, func(k int) []float32 {
-		var w []float32
-		switch {
-		case d.Vary != nil:
-			w = rows[k].Weights
-		case d.Weights != nil:
-			w = d.Weights[indices[k]]
-		case perToken:
-			w = slices.Repeat([]float32{1}, len(d.Encodings[indices[k]].IDs))
-		default:
-			w = []float32{1}
-		}
-		for _, x := range w {
-			b.Weight += float64(x)
-		}
-		return w
-	})
+	b.Weights = gather(TargetSpec{PerToken: d.perToken()}, indices, b, func(k int) []float32 { return weights[k] })
 }
 
-// gather puts the units' rows below each other, those of tokens padded with zeros.
-func gather[T int64 | float32](spec TargetSpec, indices []int, length int, row func(k int) []T) *graph.Tensor {
+// perToken reports whether tokens are weighed rather than units.
+func (d *Dataset) perToken() bool {
+	return d.Sparse || slices.ContainsFunc(d.Targets, func(t Target) bool { return t.PerToken })
+}
+
+// weights returns those of the units, whose sum it puts into the batch with the tokens that they choose.
+func (d *Dataset) weights(b *Batch, indices []int, rows []Variation) [][]float32 {
+	out := make([][]float32, len(indices))
+	for k, unit := range indices {
+		switch {
+		case d.Vary != nil:
+			out[k] = rows[k].Weights
+		case d.Weights != nil:
+			out[k] = d.Weights[unit]
+		case d.perToken():
+			out[k] = slices.Repeat([]float32{1}, len(d.Encodings[unit].IDs))
+		default:
+			out[k] = []float32{1}
+		}
+		for _, x := range out[k] {
+			b.Weight += float64(x)
+		}
+		if d.Sparse {
+			b.Chosen = append(b.Chosen, chosen(out[k]))
+		}
+	}
+	return out
+}
+
+// gather puts the units' rows below each other: those of tokens padded with zeros or, where the batch says which tokens are
+// chosen, of those alone.
+func gather[T int64 | float32](spec TargetSpec, indices []int, b *Batch, row func(k int) []T) *graph.Tensor {
 	width, dims := 1, []int64{int64(len(indices))}
 	switch {
+	case spec.PerToken && b.Chosen != nil:
+		out := []T{}
+		for k, tokens := range b.Chosen {
+			all := row(k)
+			for _, at := range tokens {
+				out = append(out, all[at])
+			}
+		}
+		return graph.TensorOf([]int64{int64(len(out))}, out)
 	case spec.PerToken:
-		width, dims = length, append(dims, int64(length))
+		width, dims = b.Length, append(dims, int64(b.Length))
 	case spec.Width > 0:
 		width, dims = spec.Width, append(dims, int64(spec.Width))
 	}
@@ -243,9 +312,25 @@ func gather[T int64 | float32](spec TargetSpec, indices []int, length int, row f
 // time: enough for batches of nearly one length, few enough for them to stay random.
 const bucketBatches = 50
 
-// TrainOrder cuts the units of one epoch into batches, as [TrainOrder] does.
+// TrainOrder cuts the units of one epoch that weigh something into batches, as [TrainOrder] does.
 func (d *Dataset) TrainOrder(batchSize int, seed, epoch uint64) [][]int {
-	lengths := d.Lengths()
+	lengths, units := d.Lengths(), []int{}
+	for i, n := range lengths {
+		if d.Weights == nil || slices.ContainsFunc(d.Weights[i], func(w float32) bool { return w != 0 }) {
+			lengths[len(units)] = n
+			units = append(units, i)
+		}
+	}
+	batches := d.trainOrder(lengths[:len(units)], batchSize, seed, epoch)
+	for _, batch := range batches {
+		for k, i := range batch {
+			batch[k] = units[i]
+		}
+	}
+	return batches
+}
+
+func (d *Dataset) trainOrder(lengths []int, batchSize int, seed, epoch uint64) [][]int {
 	if !d.OneLength {
 		return TrainOrder(lengths, batchSize, seed, epoch)
 	}

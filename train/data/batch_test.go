@@ -191,3 +191,25 @@ func TestDraw(t *testing.T) {
 		t.Error("another number or seed draws the same")
 	}
 }
+
+// Of a sparse set, targets and weights are those of the tokens that weigh something, and the batch says where they are.
+func TestBatchOfSomeTokens(t *testing.T) {
+	d := &Dataset{Sparse: true, Weights: [][]float32{{0, 1, 0.5}, {0, 0}, {2, 0, 0, 0}}}
+	for _, n := range []int{3, 2, 4} {
+		d.Encodings = append(d.Encodings, Encoding{IDs: make([]int64, n), TypeIDs: make([]int64, n)})
+	}
+	d.Targets = []Target{{TargetSpec: TargetSpec{Name: "token", DType: graph.Int64, PerToken: true}, Ints: [][]int64{{1, 2, 3}, {4, 5}, {6, 7, 8, 9}}}}
+	b := d.Batch([]int{2, 1, 0})
+	targets, _ := b.Targets["token"].Int64s()
+	weights, _ := b.Weights.Float64s()
+	places, _ := b.Places().Int64s()
+	if !slices.Equal(targets, []int64{6, 2, 3}) || !slices.Equal(weights, []float64{2, 1, 0.5}) || b.Weight != 3.5 || !slices.Equal(places, []int64{0, 9, 10}) {
+		t.Errorf("targets %v, weights %v of %v, places %v", targets, weights, b.Weight, places)
+	}
+	if none := d.Batch([]int{1}); none.Chosen == nil || !slices.Equal(none.Places().Dims, []int64{0}) || !slices.Equal(none.Weights.Dims, []int64{0}) {
+		t.Errorf("a batch without any: %v, %v", none.Chosen, none.Weights.Dims)
+	}
+	if got := d.Chosen(0); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("chosen %v", got)
+	}
+}

@@ -180,7 +180,7 @@ func looksLikeCoNLL(text string, s *Schema) bool {
 	sentences, tags, words := 0, true, true
 	err := c.sentences(text, func(_ int, columns [][]string) {
 		sentences++
-		tags = tags && allTags(columns[c.width-1])
+		tags = tags && !slices.ContainsFunc(columns[c.width-1], func(t string) bool { return t != "O" && !tag.MatchString(t) })
 		for i, column := range columns {
 			words = words && !slices.ContainsFunc(column, func(f string) bool { return strings.Contains(f, " ") })
 			if sentences == 1 && c.tabs && s.known(strings.ToLower(columns[i][0])) {
@@ -189,34 +189,4 @@ func looksLikeCoNLL(text string, s *Schema) bool {
 		}
 	})
 	return ok && err == nil && (sentences > 1 || tags || c.tabs && words)
-}
-
-func allTags(column []string) bool {
-	return !slices.ContainsFunc(column, func(t string) bool { return t != "O" && !tag.MatchString(t) })
-}
-
-// A TaggedWordsError says that a file that can't be read as texts has a tag for each word.
-type TaggedWordsError struct{ Path string }
-
-func (e *TaggedWordsError) Error() string {
-	return fmt.Sprintf("data: %s: the file has a word and its tag a line, as CoNLL's files have, and the task reads texts", e.Path)
-}
-
-// Hint says what to try.
-func (*TaggedWordsError) Hint() string {
-	return "--task token-classification"
-}
-
-// taggedWords reports whether a text that a task doesn't read in words has one of them a line with a tag of an entity.
-func taggedWords(text string, s *Schema) bool {
-	c, ok := conllOf(text)
-	if s.words() || !ok || c.width < 2 {
-		return false
-	}
-	tags, entities := true, false
-	err := c.sentences(text, func(_ int, columns [][]string) {
-		last := columns[c.width-1]
-		tags, entities = tags && allTags(last), entities || slices.ContainsFunc(last, tag.MatchString)
-	})
-	return err == nil && tags && entities
 }

@@ -91,11 +91,7 @@ func TestReadRefusesCoNLL(t *testing.T) {
 		{"an empty word", "x.conll", "Anna\tB-PER\nlives\tO\n\n\tO\n", tagging, "x.conll:4: word 1 of the sentence that starts here is empty"},
 		{"no tags", "x.conll", "Anna\nlives\n", tagging, "--label-column) of tokens"},
 		{"nothing but documents", "x.conll", "-DOCSTART- O\n\n", tagging, "the file is empty"},
-		{"tags under a task of texts", "x.conll", "Anna B-PER\n", nil, "has a word and its tag a line"},
-		{"the same in .txt", "x.txt", "Anna B-PER\nlives O\n\nHe O\n", nil, "has a word and its tag a line"},
-		{"the same in .tsv", "x.tsv", "Anna\tB-PER\nlives\tO\n", nil, "has a word and its tag a line"},
-		{"texts in .txt", "x.txt", "Anna lives\nHe O\n", nil, "--label-column) of text"},
-		{"parts of speech under a task of texts", "x.conll", "Anna NNP\n", &Schema{Texts: []TextNames{{"tokens", ""}}, Labels: []string{"tags"}}, "for one a word token-classification"},
+		{"tags under a task of texts", "x.conll", "Anna B-PER\n", &Schema{Texts: []TextNames{{"tokens", ""}}, Labels: []string{"tags"}}, "for one a word token-classification"},
 		{"an extension of no format", "x.data", "one\ntwo three\n", tagging, `no format is known by the extension ".data"`},
 		{"lists in lists", "x.jsonl", `{"tokens":[["Anna"]],"tags":["O"]}` + "\n", tagging, `x.jsonl:1: column "tokens": [["Anna"]] is no JSON array of strings`},
 	} {
@@ -180,12 +176,8 @@ func FuzzReadCoNLL(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, content string) {
-		text, err := decodeText([]byte(content), false)
-		if err != nil {
-			return
-		}
-		looksLikeCoNLL(text, tagging)
-		set, err := readTable(formats["conll"], text, Options{Schema: tagging})
+		looksLikeCoNLL(content, tagging)
+		set, err := ReadFrom(strings.NewReader(content), "x", Options{Format: "conll", Schema: tagging})
 		if err != nil {
 			return
 		}

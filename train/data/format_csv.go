@@ -1,35 +1,46 @@
 package data
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"io"
-	"strings"
+	"unicode/utf8"
 )
 
 func init() {
-	register(&format{name: "csv", extensions: []string{".csv"}, parse: parseCSV})
+	register(&format{name: "csv", extensions: []string{".csv"}, scan: scanCSV})
 }
 
-// parseCSV reads comma-separated values as RFC 4180 has them: a field in double quotes
-// may hold commas, line ends and doubled quotes.
-func parseCSV(text string) (*table, error) {
-	r := csv.NewReader(strings.NewReader(text))
-	r.FieldsPerRecord = -1
-	t := &table{}
+// scanCSV reads comma-separated values as RFC 4180 has them: a field in double quotes
+// may hold commas, line ends and doubled quotes. After a wrong quote nothing says where
+// the next row begins, so that is an error rather than a bad row.
+func scanCSV(in *bufio.Reader, out *rows) error {
+	r := csv.NewReader(in)
+	r.FieldsPerRecord, r.ReuseRecord = -1, true
 	for {
 		fields, err := r.Read()
 		if err == io.EOF {
-			return t, nil
+			return nil
 		}
 		var bad *csv.ParseError
 		if errors.As(err, &bad) {
-			return nil, &lineError{bad.Line, bad.Err.Error() + "; if quotes are ordinary characters here and fields are parted by tabs, the format is tsv"}
+			return &lineError{bad.Line, bad.Err.Error() + "; if quotes are ordinary characters here and fields are parted by tabs, the format is tsv"}
 		}
 		if err != nil {
-			return nil, err
+			return err
+		}
+		cells := out.fields(len(fields))
+		for i, field := range fields {
+			if !utf8.ValidString(field) {
+				line, _ := r.FieldPos(i)
+				return invalidUTF8(line, field)
+			}
+			cells[i].text = field
 		}
 		line, _ := r.FieldPos(0)
-		t.rows = append(t.rows, row{line, cellsOf(fields)})
+		if err := out.add(row{line: line, cells: cells}); err != nil {
+			return err
+		}
 	}
 }

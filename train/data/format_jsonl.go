@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bufio"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -8,56 +9,59 @@ import (
 )
 
 func init() {
-	register(&format{name: "jsonl", extensions: []string{".jsonl", ".ndjson"}, parse: parseJSONL})
+	register(&format{name: "jsonl", extensions: []string{".jsonl", ".ndjson"}, scan: scanJSONL})
 }
 
-// parseJSONL reads one JSON object a line. Its columns are the keys of all objects; an
+// scanJSONL reads one JSON object a line. Its columns are the keys of all objects; an
 // object may lack some, and null is as good as lacking. Empty lines are passed over.
-func parseJSONL(text string) (*table, error) {
-	var objects []map[string]json.RawMessage
-	var at []int
+func scanJSONL(in *bufio.Reader, out *rows) error {
 	index := map[string]int{}
-	err := lines(text, func(n int, s string) error {
+	out.names = []string{}
+	return eachLine(in, func(n int, s string) error {
 		if strings.TrimSpace(s) == "" {
 			return nil
 		}
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(s), &object); err != nil || object == nil {
-			return &lineError{n, "not a JSON object; JSONL has one object a line" + because(err)}
+			return out.add(row{line: n, bad: "not a JSON object; JSONL has one object a line" + because(err)})
 		}
-		flatten(object)
-		for key := range object {
-			index[key] = 0
+		flatten(object, deepestColumn)
+		for _, key := range slices.Sorted(maps.Keys(object)) {
+			if _, known := index[key]; !known && (len(index) < mostColumns || out.opt.wants(key)) {
+				index[key] = len(out.names)
+				out.names = append(out.names, key)
+			}
 		}
-		objects, at = append(objects, object), append(at, n)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	t := &table{names: slices.Sorted(maps.Keys(index))}
-	for i, name := range t.names {
-		index[name] = i
-	}
-	for i, object := range objects {
-		cells := make([]cell, len(t.names))
+		cells := out.fields(len(out.names))
+		clear(cells)
 		for key, raw := range object {
-			cells[index[key]] = jsonCell(raw)
+			if i, known := index[key]; known {
+				cells[i] = jsonCell(raw)
+			}
 		}
-		t.rows = append(t.rows, row{at[i], cells})
-	}
-	return t, nil
+		return out.add(row{line: n, cells: cells})
+	})
 }
 
+// Objects may have other keys each, and others in them. So many columns are told apart, beside those that are looked for, and so
+// deep are they looked for.
+const (
+	mostColumns   = 1000
+	deepestColumn = 8
+)
+
 // flatten puts the fields of objects in an object beside it, as "answers.text".
-func flatten(object map[string]json.RawMessage) {
+func flatten(object map[string]json.RawMessage, deep int) {
+	if deep == 0 {
+		return
+	}
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		var inner map[string]json.RawMessage
 		if object[key][0] != '{' || json.Unmarshal(object[key], &inner) != nil {
 			continue
 		}
 		delete(object, key)
-		flatten(inner)
+		flatten(inner, deep-1)
 		for name, raw := range inner {
 			object[key+"."+name] = raw
 		}

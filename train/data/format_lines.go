@@ -1,39 +1,41 @@
 package data
 
-import "strings"
+import (
+	"bufio"
+	"strings"
+)
 
 func init() {
-	register(&format{name: "text", extensions: []string{".txt"}, vague: true, columns: []string{"text"}, parse: parseText})
-	register(&format{name: "trec", extensions: []string{".label"}, columns: []string{"label", "text"}, parse: parseTREC})
+	register(&format{name: "text", extensions: []string{".txt"}, vague: true, columns: []string{"text"}, scan: scanText})
+	register(&format{name: "trec", extensions: []string{".label"}, columns: []string{"label", "text"}, scan: scanTREC})
 }
 
-// parseText reads one text a line, without labels: input to predict on. Empty lines are
+// scanText reads one text a line, without labels: input to predict on. Empty lines are
 // passed over.
-func parseText(text string) (*table, error) {
-	t := &table{}
-	err := lines(text, func(n int, s string) error {
-		if s != "" {
-			t.rows = append(t.rows, row{n, cellsOf([]string{s})})
+func scanText(in *bufio.Reader, out *rows) error {
+	return eachLine(in, func(n int, s string) error {
+		if s = trimEnd(s); s == "" {
+			return nil
 		}
-		return nil
+		cells := out.fields(1)
+		cells[0].text = s
+		return out.add(row{line: n, cells: cells})
 	})
-	return t, err
 }
 
-// parseTREC reads lines of a label, a space and a text, as the TREC question
+// scanTREC reads lines of a label, a space and a text, as the TREC question
 // classification data has them.
-func parseTREC(text string) (*table, error) {
-	t := &table{}
-	err := lines(text, func(n int, s string) error {
-		if s == "" {
+func scanTREC(in *bufio.Reader, out *rows) error {
+	return eachLine(in, func(n int, s string) error {
+		if s = trimEnd(s); s == "" {
 			return nil
 		}
 		label, rest, ok := strings.Cut(s, " ")
 		if !ok {
-			return &lineError{n, "no space between a label and a text"}
+			return out.add(row{line: n, bad: "no space between a label and a text"})
 		}
-		t.rows = append(t.rows, row{n, cellsOf([]string{label, rest})})
-		return nil
+		cells := out.fields(2)
+		cells[0].text, cells[1].text = label, rest
+		return out.add(row{line: n, cells: cells})
 	})
-	return t, err
 }

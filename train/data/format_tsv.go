@@ -1,20 +1,25 @@
 package data
 
-import "strings"
+import (
+	"bufio"
+	"strings"
+)
 
 func init() {
-	register(&format{name: "tsv", extensions: []string{".tsv"}, vague: true, parse: parseTSV})
+	register(&format{name: "tsv", extensions: []string{".tsv"}, vague: true, scan: scanTSV})
 }
 
-// parseTSV reads tab-separated values as GLUE writes them: nothing is quoted, so a
+// scanTSV reads tab-separated values as GLUE writes them: nothing is quoted, so a
 // double quote is a character like another. Empty lines are passed over.
-func parseTSV(text string) (*table, error) {
-	t := &table{}
-	err := lines(text, func(n int, s string) error {
-		if s != "" {
-			t.rows = append(t.rows, row{n, cellsOf(strings.Split(s, "\t"))})
+func scanTSV(in *bufio.Reader, out *rows) error {
+	return eachLine(in, func(n int, s string) error {
+		if s = trimEnd(s); s == "" {
+			return nil
 		}
-		return nil
+		cells := out.fields(strings.Count(s, "\t") + 1)
+		for i := range cells {
+			cells[i].text, s, _ = strings.Cut(s, "\t")
+		}
+		return out.add(row{line: n, cells: cells})
 	})
-	return t, err
 }

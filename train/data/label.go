@@ -30,11 +30,23 @@ func (e *UnknownLabelError) Error() string {
 	if _, err := strconv.Atoi(e.Label); err == nil {
 		hint = fmt.Sprintf(" (or their numbers from %d to %d)", e.Base, e.Base+len(e.Known)-1)
 	}
-	return fmt.Sprintf("data: %s:%d: unknown label %q; known: %s%s", e.Path, e.Row, e.Label, strings.Join(e.Known, ", "), hint)
+	return fmt.Sprintf("data: %s: unknown label %q; known: %s%s", where(e.Path, e.Row), e.Label, strings.Join(e.Known, ", "), hint)
 }
 
 // NewLabels makes classes of names, which must be two at least, none empty or twice.
 func NewLabels(names []string) (*Labels, error) {
+	l, err := NewListed(names)
+	if err == nil && len(names) < 2 {
+		err = fmt.Errorf("data: labels %q: a classifier needs two classes at least", names)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// NewListed makes labels of which a text may have several, or none, of names, none of them empty or twice.
+func NewListed(names []string) (*Labels, error) {
 	l := &Labels{names: slices.Clone(names), index: map[string]int{}}
 	for i, name := range names {
 		if name == "" {
@@ -44,9 +56,6 @@ func NewLabels(names []string) (*Labels, error) {
 			return nil, fmt.Errorf("data: label %q is given twice", name)
 		}
 		l.index[name] = i
-	}
-	if len(names) < 2 {
-		return nil, fmt.Errorf("data: labels %q: a classifier needs two classes at least", names)
 	}
 	return l, nil
 }
@@ -59,8 +68,35 @@ func ResolveLabels(set *Set, names []string) (*Labels, error) {
 		return InferLabels(set)
 	}
 	l, err := NewLabels(names)
-	if err != nil || set == nil || set.LabelBase != nil || l.integers() {
-		return l, err
+	if err != nil {
+		return nil, err
+	}
+	return l, l.sureBase(set)
+}
+
+// ResolveListed is ResolveLabels for lists of labels.
+func ResolveListed(set *Set, names []string) (*Labels, error) {
+	if names == nil {
+		found, err := InferListed(set)
+		if err != nil {
+			return nil, err
+		}
+		if err := cmp.Or(notFractions(set, found), notIDs(set, found), notTags(set, found)); err != nil {
+			return nil, err
+		}
+		names = found
+	}
+	l, err := NewListed(names)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.sureBase(set)
+}
+
+// sureBase refuses numbers in place of names of which nothing says what they count from.
+func (l *Labels) sureBase(set *Set) error {
+	if set == nil || set.LabelBase != nil || l.integers() {
+		return nil
 	}
 	least := math.MaxInt
 	for _, ex := range set.Examples {
@@ -74,9 +110,17 @@ func ResolveLabels(set *Set, names []string) (*Labels, error) {
 		}
 	}
 	if least == math.MaxInt || least <= 0 {
-		return l, nil
+		return nil
 	}
-	return nil, &LabelBaseError{set.Path, set.LabelColumn, least, l.Names()}
+	return &LabelBaseError{set.Path, set.LabelColumn, least, l.Names()}
+}
+
+// labels are the example's label or labels.
+func (ex *Example) labels() []string {
+	if ex.Labels != nil {
+		return ex.Labels
+	}
+	return []string{ex.Label}
 }
 
 // LabelBaseError says that numbers in place of label names may count from 0 or from 1.
@@ -103,7 +147,7 @@ func InferLabels(set *Set) (*Labels, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(notFractions(set, names), notLists(set, names), notTags(set, names)); err != nil {
+	if err := cmp.Or(notFractions(set, names), notIDs(set, names), notLists(set, names), notTags(set, names)); err != nil {
 		return nil, err
 	}
 	l, err := NewLabels(names)
@@ -144,16 +188,12 @@ func distinct(set *Set) ([]string, error) {
 	return names, nil
 }
 
-// labels are the example's labels where the task's label is a list, else its one.
-func (ex *Example) labels() []string {
-	if ex.Labels != nil {
-		return ex.Labels
-	}
-	return []string{ex.Label}
-}
-
-// InferListed makes classes of the labels in the lists of set's examples; one class is enough.
+// InferListed makes classes of the labels in the lists of set's examples, or of the columns that stand for one each; one class
+// is enough.
 func InferListed(set *Set) ([]string, error) {
+	if set.EachLabel != nil {
+		return slices.Clone(set.EachLabel), nil
+	}
 	names, err := distinct(set)
 	if err == nil && len(names) == 0 {
 		err = fmt.Errorf("data: %s: column %q holds no label at all", set.Path, set.LabelColumn)
@@ -173,6 +213,16 @@ func (e *MeantError) Error() string {
 // Hint says what to try.
 func (e *MeantError) Hint() string {
 	return "--task " + e.Task + ", or name the classes with --labels if these are what is meant"
+}
+
+// notIDs refuses a column that numbers or names the rows.
+func notIDs(set *Set, names []string) error {
+	const few = 20
+	if set.EachLabel != nil || len(names) < max(few, len(set.Examples)) || slices.ContainsFunc(set.Examples, func(ex Example) bool { return len(ex.labels()) != 1 }) {
+		return nil
+	}
+	return fmt.Errorf("data: %s: column %q has another value in each of its %d rows, so it is no label; choose another (--label-column)",
+		set.Path, set.LabelColumn, len(set.Examples))
 }
 
 // notFractions refuses numbers that aren't whole.
@@ -263,17 +313,39 @@ func (l *Labels) IDs(set *Set) ([]int64, error) {
 	return ids, nil
 }
 
+// Hot returns for each example of set which of the labels it has: 1 or 0, [examples][labels].
+func (l *Labels) Hot(set *Set) ([][]float32, error) {
+	out := make([][]float32, len(set.Examples))
+	for i, ex := range set.Examples {
+		out[i] = make([]float32, len(l.names))
+		for _, label := range ex.Labels {
+			id, err := l.Of(set, ex, label)
+			if err != nil {
+				return nil, err
+			}
+			out[i][id] = 1
+		}
+	}
+	return out, nil
+}
+
 // Of returns the class of one label of an example.
 func (l *Labels) Of(set *Set, ex Example, label string) (int64, error) {
-	base := 0
-	if set.LabelBase != nil {
-		base = *set.LabelBase
-	}
-	id, ok := l.ID(label, base)
+	id, ok := l.of(set, label)
 	if !ok {
-		return 0, &UnknownLabelError{Path: set.Path, Row: ex.Row, Label: label, Known: l.Names(), Base: base}
+		return 0, &UnknownLabelError{Path: set.File(ex), Row: ex.Row, Label: label, Known: l.Names(), Base: set.base()}
 	}
 	return id, nil
+}
+
+func (l *Labels) of(set *Set, label string) (int64, bool) { return l.ID(label, set.base()) }
+
+// base is the number of the first class.
+func (s *Set) base() int {
+	if s.LabelBase == nil {
+		return 0
+	}
+	return *s.LabelBase
 }
 
 // Hint says what to try.
@@ -287,7 +359,7 @@ func (s *Set) Scores() ([]float32, error) {
 	for i, ex := range s.Examples {
 		v, err := strconv.ParseFloat(ex.Label, 32)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("data: %s:%d: the label %q is no finite number, as a regression's must be", s.Path, ex.Row, ex.Label)
+			return nil, fmt.Errorf("data: %s: the label %q is no finite number, as a regression's must be", s.Where(ex), ex.Label)
 		}
 		scores[i] = float32(v)
 	}

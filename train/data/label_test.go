@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -129,5 +130,31 @@ func TestLabelBase(t *testing.T) {
 	}
 	if _, err := ResolveLabels(setOf("1", "2"), []string{"1", "2"}); err != nil {
 		t.Errorf("names that are numbers: %v", err)
+	}
+}
+
+// A column that has another value in each row is none of labels.
+func TestRowNumbersAreNoLabels(t *testing.T) {
+	var numbers, scores []string
+	var lists [][]string
+	for i := range 20 {
+		numbers, scores = append(numbers, strconv.Itoa(i)), append(scores, strconv.Itoa(i)+".5")
+		lists = append(lists, numbers[i:])
+	}
+	const want = "another value in each of its 20 rows, so it is no label"
+	if _, err := InferLabels(setOf(numbers...)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v", err)
+	}
+	if _, err := ResolveListed(setOf(numbers...), nil); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v", err)
+	}
+	var meant *MeantError
+	if _, err := InferLabels(setOf(scores...)); !errors.As(err, &meant) || !strings.HasPrefix(meant.Hint(), "--task regression") {
+		t.Errorf("scores: %v", err)
+	}
+	for _, set := range []*Set{setOf(numbers[:19]...), setOf(append(numbers, "3")...), listed("x", append(lists, numbers[:1])...)} {
+		if _, err := ResolveListed(set, nil); err != nil {
+			t.Errorf("%d labels: %v", len(set.Examples), err)
+		}
 	}
 }

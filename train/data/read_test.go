@@ -104,7 +104,7 @@ func TestReadRefuses(t *testing.T) {
 		{"JSON null", "x.jsonl", "null\n", Options{}, "x.jsonl:1: not a JSON object"},
 		{"JSON lacks a key", "x.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n", Options{}, `x.jsonl:2: no value for "label"`},
 		{"JSON null label", "x.jsonl", "{\"text\": \"a\", \"label\": null}\n", Options{}, `x.jsonl:1: no value for "label"`},
-		{"unknown format", "x.tsv", "a", Options{Format: "parquet"}, `unknown format "parquet"; known: ` + strings.Join(Formats(), ", ")},
+		{"unknown format", "x.tsv", "a", Options{Format: "xls"}, `unknown format "xls"; known: ` + strings.Join(Formats(), ", ")},
 		{"unknown extension", "x.xls", "a", Options{}, `extension ".xls"; name one of ` + strings.Join(Formats(), ", ")},
 		{"trec without a space", "x.label", "NUM\n", Options{}, "x.label:1: no space"},
 	} {
@@ -171,31 +171,37 @@ func TestSharedSets(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"sentence\tlabel\na\t1\n", "text,label\n\"a\nb\",1\n", "{\"text\":\"a\",\"label\":1}\n", "a\t1\nb\t1\n", "L a b\n", "\ufeff", "\"", "{}"} {
 		for i := range Formats() {
-			f.Add(s, uint8(i), "", "", "")
+			f.Add(s, uint16(i), "", "", "")
 		}
 	}
-	f.Add("a,b,c\n", uint8(0), "1", "2", "3")
-	f.Fuzz(func(t *testing.T, content string, which uint8, text, pair, label string) {
+	f.Add("a,b,c\n", uint16(0), "1", "2,1", "3")
+	f.Add("\x1f\x8b\x08", uint16(0), "", "", "")
+	f.Add("text,x,y\na,1,0\n", uint16(0x10), "", "", "x,y")
+	f.Add("{\"text\":\"a\",\"label\":[\"x\",1]}\n", uint16(0x10), "", "", "")
+	f.Fuzz(func(t *testing.T, content string, which uint16, text, pair, label string) {
 		names := Formats()
 		opt := Options{
-			Format:     names[int(which)%len(names)],
+			Format:     names[int(which&0x0f)%len(names)],
 			TextColumn: text, PairColumn: pair, LabelColumn: label,
-			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0,
+			NoLabel: which&0x80 != 0, NoHeader: which&0x40 != 0, Latin1: which&0x20 != 0, Strict: which&0x100 != 0,
 		}
-		s, err := decodeText([]byte(content), opt.Latin1)
-		if err != nil {
-			return
+		list := which&0x10 != 0
+		if list {
+			opt.Schema = &Schema{List: true}
 		}
-		set, err := readTable(formats[opt.Format], s, opt)
+		set, err := ReadFrom(strings.NewReader(content), "x", opt)
 		if err != nil {
 			return
 		}
 		if len(set.Examples) == 0 || set.TextColumn == "" || (set.LabelColumn == "") != opt.NoLabel {
 			t.Fatalf("%d examples, %q, options %+v", len(set.Examples), set.Columns(), opt)
 		}
+		if set.Skipped*badLimit > set.Skipped+len(set.Examples) || opt.Strict && set.Skipped > 0 {
+			t.Fatalf("%d examples, %d bad rows, options %+v", len(set.Examples), set.Skipped, opt)
+		}
 		at := 0
 		for _, ex := range set.Examples {
-			if ex.Row <= at || (ex.Label == "") != opt.NoLabel {
+			if ex.Row <= at || (ex.Label == "") != (opt.NoLabel || list) || (ex.Labels == nil) == (list && !opt.NoLabel) {
 				t.Fatalf("row %d after %d, label %q", ex.Row, at, ex.Label)
 			}
 			at = ex.Row

@@ -12,7 +12,8 @@ type Schema struct {
 	// Texts are names of the text's column, each with that of the second text where the task wants one; the first that a
 	// file has wins. nil is the usual names.
 	Texts []TextNames
-	// Labels are names of the label's column, the first that a file has. nil is the usual names.
+	// Labels are names of the label's column, the first that a file has. nil is the usual names, and none at all means that the
+	// task reads texts alone.
 	Labels []string
 	// Unlabelled: the task learns from texts alone, or from a label only where there is one.
 	Unlabelled bool
@@ -76,6 +77,8 @@ func (s *Schema) known(name string) bool {
 	}
 	return slices.Contains(s.labels(), name)
 }
+
+func (s *Schema) textsAlone() bool { return s != nil && s.Labels != nil && len(s.Labels) == 0 }
 
 func (s *Schema) fields() []Field {
 	if s == nil {

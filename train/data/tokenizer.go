@@ -65,6 +65,16 @@ func (t *Tokenizer) MaxLength() int { return t.maxLength }
 // that of [PAD] or <pad>, else 0.
 func (t *Tokenizer) PadID() int64 { return t.padID }
 
+// MaskID is the id of the token that stands for one to be guessed, [MASK] or <mask>; false where there is none.
+func (t *Tokenizer) MaskID() (int64, bool) {
+	for _, name := range []string{"[MASK]", "<mask>"} {
+		if id, ok := t.ids[name]; ok {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
 // ID returns the id of a token, which must be written as in the vocabulary ("##ing").
 func (t *Tokenizer) ID(token string) (int64, bool) {
 	id, ok := t.ids[token]
@@ -109,13 +119,22 @@ func (t *Tokenizer) encode(text, pair string, hasPair bool, maxLen int, aligned 
 // EncodeAll encodes examples, by their words where they are cut into some, on all cores and keeps their order; truncated
 // counts the encodings that maxLen cut.
 func (t *Tokenizer) EncodeAll(examples []Example, maxLen int) (encodings []Encoding, truncated int) {
+	return t.encodeAll(examples, maxLen, false)
+}
+
+// EncodeAllAligned is EncodeAll with Offsets, Words and Sequence.
+func (t *Tokenizer) EncodeAllAligned(examples []Example, maxLen int) (encodings []Encoding, truncated int) {
+	return t.encodeAll(examples, maxLen, true)
+}
+
+func (t *Tokenizer) encodeAll(examples []Example, maxLen int, aligned bool) (encodings []Encoding, truncated int) {
 	encodings = make([]Encoding, len(examples))
 	onAllCores(len(examples), func(i int) {
 		ex := &examples[i]
 		if ex.Words != nil {
 			encodings[i] = t.EncodeWords(ex.Words, nil, false, maxLen)
 		} else {
-			encodings[i] = t.Encode(ex.Text, ex.Pair, ex.HasPair, maxLen)
+			encodings[i] = t.encode(ex.Text, ex.Pair, ex.HasPair, maxLen, aligned)
 		}
 	})
 	for _, e := range encodings {

@@ -49,6 +49,9 @@ func LoadTokenizer(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
+// ErrNoTokenizer is [LoadTokenizer]'s for a folder without one.
+var ErrNoTokenizer = errors.New("the folder holds neither tokenizer.json nor vocab.txt")
+
 // tokenizerFile returns the file to read where path is a folder.
 func tokenizerFile(path string) (string, error) {
 	info, err := os.Stat(path)
@@ -61,7 +64,7 @@ func tokenizerFile(path string) (string, error) {
 			return file, nil
 		}
 	}
-	return "", fmt.Errorf("%q: the folder holds neither tokenizer.json nor vocab.txt", path)
+	return "", fmt.Errorf("%q: %w", path, ErrNoTokenizer)
 }
 
 // tokenizerConfig is the part of tokenizer_config.json that BERT's tokenizer reads.

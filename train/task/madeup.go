@@ -49,5 +49,15 @@ func MakeUp(t Task, labels []string, vocab, length, units int, seed uint64) *dat
 		}
 		d.Targets = append(d.Targets, target)
 	}
+	if _, d.Sparse = t.(Sparse); d.Sparse {
+		for _, tokens := range lengths {
+			weights := make([]float32, tokens)
+			for k := range weights {
+				weights[k] = float32(rng.IntN(2))
+			}
+			weights[rng.IntN(tokens)] = 1
+			d.Weights = append(d.Weights, weights)
+		}
+	}
 	return d
 }

@@ -1,6 +1,11 @@
 package task
 
 import (
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
 )
@@ -85,4 +90,50 @@ func mean(x []float64) float64 {
 		sum += v
 	}
 	return sum / float64(max(1, len(x)))
+}
+
+// nearest ranks for each query the documents by cosine, the k best.
+func nearest(queries, documents [][]float32, k int) [][]int {
+	out := make([][]int, len(queries))
+	units := func(rows [][]float32) [][]float32 {
+		out := make([][]float32, len(rows))
+		for i, row := range rows {
+			out[i] = unitLength(row)
+		}
+		return out
+	}
+	queries, documents = units(queries), units(documents)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			cosines := make([]float64, len(documents))
+			for q := next.Add(1) - 1; int(q) < len(queries); q = next.Add(1) - 1 {
+				for i, d := range documents {
+					cosines[i] = dot(queries[q], d)
+				}
+				out[q] = metric.Rank(cosines, k)
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// unitLength is x scaled to length 1, or zeros.
+func unitLength(x []float32) []float32 {
+	norm := math.Sqrt(dot(x, x))
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = float32(float64(v) / max(norm, 1e-12))
+	}
+	return out
+}
+
+func dot(a, b []float32) float64 {
+	sum := 0.0
+	for i, v := range a {
+		sum += float64(v) * float64(b[i])
+	}
+	return sum
 }

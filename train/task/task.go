@@ -36,8 +36,8 @@ type Task interface {
 	Encode(e Encoder, set *data.Set, labels []string) (*data.Dataset, error)
 	// Loss appends Σ weights·loss, of one element.
 	Loss(l *Loss) *graph.Value
-	// Metrics are the names of what Evaluate returns that a run can be judged by, the one that decides first. Larger is better,
-	// unless LowerIsBetter says otherwise.
+	// Metrics are the names of what Evaluate returns that a run can be judged by: the first that it returned decides. Larger is
+	// better, unless LowerIsBetter says otherwise.
 	Metrics() []string
 	// Evaluate judges outputs by the targets that they were to have; the set has some.
 	Evaluate(r *Results) (Scores, error)
@@ -56,17 +56,19 @@ type Encoder struct {
 // A Loss is a loss under construction.
 type Loss struct {
 	*graph.Builder
-	// Output is what the head computes: [batch, outputs], [batch, tokens, outputs] or, of embeddings, [batch, hidden].
+	// Output is what the head computes: [batch, outputs], [batch, tokens, outputs] or, of embeddings, [batch, hidden]; of a
+	// sparse task [1, chosen, outputs].
 	Output  *graph.Value
 	Targets map[string]*graph.Value // by the names of the task's targets
-	Weights *graph.Value            // float [units], or [batch, tokens] for targets of tokens
+	Weights *graph.Value            // float [units], or for targets of tokens [batch, tokens], of a sparse task [chosen]
 	Outputs int
 }
 
 // Results are a model's outputs for a data set.
 type Results struct {
 	Data *data.Dataset
-	// Rows are the outputs by encoding: Width values, or as many for each of its tokens.
+	// Rows are the outputs by encoding: Width values, or as many for each of its tokens, where the data set is sparse for each
+	// of those chosen.
 	Rows   [][]float32
 	Width  int
 	Labels []string
@@ -82,6 +84,25 @@ type Answer interface {
 type Fitter interface {
 	// Fit changes the settings.
 	Fit(r *Results) error
+}
+
+// A Warner is a task that knows outputs that are no use although their metrics may look well, such as one class for all.
+type Warner interface {
+	// Warn returns what is doubtful, in one line each; the set has targets.
+	Warn(r *Results) []string
+}
+
+// A Chooser is a task with settings that the training data decide where nobody has: by the columns that a file has, for one.
+type Chooser interface {
+	// Choose settles what is open, and returns a line for a person about each choice. What is settled already stays.
+	Choose(set *data.Set) (said []string, err error)
+}
+
+// Sparse is a task of tokens that learns from some of them only, so that the others' outputs need not be computed. Its data
+// sets are sparse too.
+type Sparse interface {
+	// Share is about how many of the tokens count, from 0 to 1.
+	Share() float64
 }
 
 // A Starter is a task that knows from the targets where the classifier's bias should start.
@@ -152,6 +173,26 @@ func Of(t inject.Task) (Task, error) {
 	return out, nil
 }
 
+// Choose settles what a plan's task leaves to the training data, which changes nothing of the graph, and returns lines for a
+// person about what was chosen.
+func Choose(of *inject.Task, set *data.Set) (said []string, err error) {
+	t, err := Of(*of)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := t.(Chooser)
+	if !ok {
+		return nil, nil
+	}
+	if said, err = c.Choose(set); err != nil {
+		return nil, err
+	}
+	if of.Settings, err = json.Marshal(t); err != nil {
+		return nil, fmt.Errorf("task: settings: %w", err)
+	}
+	return said, nil
+}
+
 // NameOf returns the registered name of a task's type.
 func NameOf(t Task) string {
 	for name, r := range tasks {
@@ -190,6 +231,16 @@ func Set(t Task, flag, text string) (ok bool, err error) {
 		err = fmt.Errorf("task: %w", err)
 	}
 	return ok, err
+}
+
+// Decides is the metric by which scores are better or worse than others.
+func Decides(t Task, scores Scores) string {
+	for _, name := range t.Metrics() {
+		if _, ok := scores[name]; ok {
+			return name
+		}
+	}
+	return ""
 }
 
 // Better reports whether a metric's value is better than another; every value is better than an undefined one.

@@ -78,7 +78,8 @@ func (c *Classification) Encode(e Encoder, set *data.Set, labels []string) (*dat
 	return d, nil
 }
 
-// Loss is the cross entropy.
+// Loss is the cross entropy. A class's weight is its examples', so that it counts for all of their loss: PyTorch's weighs what
+// smoothing spreads over the other classes by theirs.
 func (c *Classification) Loss(l *Loss) *graph.Value {
 	loss := l.crossEntropy(l.Output, l.Targets["label"], 1, c.Smoothing)
 	if c.Focal > 0 {
@@ -121,6 +122,24 @@ func (c *Classification) Evaluate(r *Results) (Scores, error) {
 func (c *Classification) Fit(r *Results) error {
 	c.Temperature = metric.Temperature(r.wide(), r.target("label"))
 	return nil
+}
+
+// Warn says when all answers are of one class.
+func (*Classification) Warn(r *Results) []string {
+	truth, answers := r.target("label"), r.largest()
+	same := 0
+	for i, v := range answers {
+		if v != answers[0] {
+			return nil
+		}
+		if truth[i] == v {
+			same++
+		}
+	}
+	if same == len(truth) {
+		return nil
+	}
+	return []string{fmt.Sprintf("all %d answers are %q, which %d of the examples are", len(answers), r.Labels[answers[0]], same)}
 }
 
 // ClassDetail is what each class comes to.
@@ -190,6 +209,13 @@ func (c *Classification) Answer(r *Results, _ int, windows []int) Answer {
 	p := softmax(row, c.Temperature)
 	best := argmax(row)
 	return ClassAnswer{r.Labels[best], p[best], row}
+}
+
+// Temper is the temperature.
+func (c *Classification) Temper() (by float64, after Task) {
+	cold := *c
+	cold.Temperature = 0
+	return c.Temperature, &cold
 }
 
 // Same compares the classes.

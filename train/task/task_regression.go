@@ -1,6 +1,8 @@
 package task
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -65,6 +67,17 @@ func (*Regression) Evaluate(r *Results) (Scores, error) {
 	x, y := r.firsts(), scores(r.Data, "score")
 	return Scores{"pearson": metric.Pearson(x, y), "spearman": metric.Spearman(x, y), "mse": metric.MSE(y, x), "mae": metric.MAE(y, x)}, nil
 }
+
+// Warn says when all answers are one number.
+func (*Regression) Warn(r *Results) []string {
+	x, y := r.firsts(), scores(r.Data, "score")
+	if len(x) == 0 || spread(y) == 0 || spread(x) > 1e-6*spread(y) {
+		return nil
+	}
+	return []string{fmt.Sprintf("all %d answers are %.4f, whatever the text", len(x), x[0])}
+}
+
+func spread(x []float64) float64 { return slices.Max(x) - slices.Min(x) }
 
 // A ValueAnswer is a text's number.
 type ValueAnswer struct {

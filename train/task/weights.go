@@ -53,12 +53,35 @@ func (w ClassWeights) of(labels []string, ids []int64) ([]float32, error) {
 		}
 		return out, nil
 	}
-	for name, x := range w.ByName {
-		i := slices.Index(labels, name)
-		if i < 0 {
-			return nil, fmt.Errorf("task: --class-weights: %q is none of the labels %s", name, strings.Join(labels, ", "))
+	return out, w.named(labels, out)
+}
+
+// ofPositives returns what a yes counts for each label, hot being [examples][labels], nil where all are 1. Balanced is a label's
+// no by its yes, as PyTorch's documentation of pos_weight proposes; 1 for a label that no example has, or each.
+func (w ClassWeights) ofPositives(labels []string, hot [][]float32) ([]float32, error) {
+	if w.IsZero() {
+		return nil, nil
+	}
+	out := slices.Repeat([]float32{1}, len(labels))
+	if !w.Balanced {
+		return out, w.named(labels, out)
+	}
+	for k := range out {
+		if yes := positives(hot, k); yes > 0 && yes < float64(len(hot)) {
+			out[k] = float32((float64(len(hot)) - yes) / yes)
 		}
-		out[i] = float32(x)
 	}
 	return out, nil
+}
+
+// named puts the weights given into the labels'.
+func (w ClassWeights) named(labels []string, to []float32) error {
+	for _, name := range slices.Sorted(maps.Keys(w.ByName)) {
+		i := slices.Index(labels, name)
+		if i < 0 {
+			return fmt.Errorf("task: --class-weights: %q is none of the labels %s", name, strings.Join(labels, ", "))
+		}
+		to[i] = float32(w.ByName[name])
+	}
+	return nil
 }

@@ -39,10 +39,12 @@ TASK = "sst-2"
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
 
 # Prefixes are saved as pickles only: the library gives safetensors one tensor under several names, which that refuses.
-# name: configuration, use_safetensors, what the head is (None is none, a dict adds to two tanh layers on [CLS])
+# name: configuration, use_safetensors, what the head is (None is none, a dict adds to two tanh layers on [CLS], a name is
+# another head's)
 CASES = {
     "seq_bn": (SeqBnConfig(reduction_factor=4), True, {}),
     "seq_bn_bin": (SeqBnConfig(reduction_factor={"0": 2, "default": 8}, non_linearity="gelu"), False, {}),
+    "seq_bn_multilabel": (SeqBnConfig(reduction_factor=4), True, {"layers": 1, "multilabel": True}),
     "double_seq_bn": (DoubleSeqBnConfig(reduction_factor=4), True, {"layers": 1}),
     "par_bn": (ParBnConfig(reduction_factor=4), True, {"use_pooler": True, "layers": 1}),
     "scaled_par_bn": (ParBnConfig(reduction_factor=4, scaling="learned", leave_out=[0]), True, None),
@@ -58,6 +60,7 @@ CASES = {
     "prefix_flat": (PrefixTuningConfig(prefix_length=3, flat=True), False, {}),
     "prompt": (PromptTuningConfig(prompt_length=3), True, {}),
     "prompt_bos": (PromptTuningConfig(prompt_length=3, combine="prefix_after_bos"), True, {}),
+    "masked_lm": (LoRAConfig(r=4, alpha=8), True, "masked_lm"),
 }
 
 
@@ -113,7 +116,9 @@ def write(name):
     folder.mkdir(parents=True)
     model = fresh()
     model.add_adapter(TASK, config=config)
-    if head is not None:
+    if head == "masked_lm":
+        model.add_masked_lm_head(TASK)
+    elif head is not None:
         model.add_classification_head(TASK, num_labels=len(LABELS), id2label=LABELS, **head)
     disturb(model)
     model.set_active_adapters(TASK)

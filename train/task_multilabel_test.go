@@ -1,0 +1,265 @@
+package train_test
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/internal/graphtest"
+	"github.com/peftgraph/peftgraph/internal/injecttest"
+	"github.com/peftgraph/peftgraph/internal/modelstest"
+	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/autodiff"
+	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
+)
+
+// multiLabel is the task in a plan, with settings as the command line has them.
+func multiLabel(t *testing.T, names []string, settings map[string]string) (task.Task, inject.Task) {
+	t.Helper()
+	k, err := task.New("multi-label")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, text := range settings {
+		if ok, err := task.Set(k, flag, text); !ok || err != nil {
+			t.Fatal(flag, ok, err)
+		}
+	}
+	of, err := task.ForInjection(k, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, of
+}
+
+// Gradients, merging and the start of every method under the task, on a few exporter forms.
+func TestMultiLabelWithEveryMethod(t *testing.T) {
+	settings := map[string]string{"class-weights": "a=3,c=0.5", "label-smoothing": "0.1"}
+	for _, form := range []string{"bert_torch2_legacy_op14_sdpa", "bert_torch2_dynamo_op18_sdpa_noopt", "distilbert_torch2_legacy_op14_eager", "roberta_torch2_legacy_op14_sdpa"} {
+		f := modelstest.Encoder(t, form)
+		for _, name := range inject.Names() {
+			t.Run(name+"/"+form, func(t *testing.T) {
+				t.Parallel()
+				if name == "full" && testing.Short() {
+					t.Skip("short: every parameter of a model takes a while")
+				}
+				k, of := multiLabel(t, labels, settings)
+				g, plan := injected(t, f, of, injecttest.New(t, name, nil), 0)
+				s, err := train.NewStepGraph(g, plan, autodiff.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := task.MakeUp(k, labels, plan.Encoder.Vocab, 6, 3, 1)
+				compareGradients(t, s, feeds(t, s, g, d.Batch([]int{0, 2, 1})), 1)
+				merged := g.Clone()
+				if _, err := inject.Merge(merged, plan); err != nil {
+					t.Fatal(err)
+				}
+				tokens := f.Feeds(g, 0)
+				graphtest.Close(t, output(t, merged, plan.Logits, tokens), output(t, g, plan.Logits, tokens), 1e-5, 1e-6)
+			})
+		}
+	}
+}
+
+func output(t *testing.T, g *graph.Graph, name string, feeds map[string]*graph.Tensor) *graph.Tensor {
+	t.Helper()
+	own := map[string]*graph.Tensor{}
+	for _, in := range g.Inputs() {
+		own[in.Name()] = feeds[in.Name()]
+	}
+	res, err := reference(t, g).Run(context.Background(), own, []string{name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res[0]
+}
+
+// A classifier that the model was exported with is gone on with: to begin with the outputs are the model's own.
+func TestMultiLabelGoesOnWithAClassifier(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_seqcls")
+	g := f.Load(t)
+	enc := injecttest.Recognise(t, g)
+	var names []string
+	for i := range enc.Classifier.Out {
+		names = append(names, string(rune('a'+i)))
+	}
+	want := output(t, g, enc.Logits.Name(), f.Feeds(g, 0))
+	for _, name := range []string{"bitfit", "full", "head-only", "ia3", "lora"} { // the others change the outputs from the start
+		_, of := multiLabel(t, names, nil)
+		g := f.Load(t)
+		m := injecttest.New(t, name, nil)
+		plan := injecttest.Into(t, g, inject.Options{Task: of, Seed: 5}, m)
+		if plan.Head.Kind != inject.HeadExisting {
+			t.Errorf("%s: the head is %s", name, plan.Head.Kind)
+		}
+		graphtest.Close(t, output(t, g, plan.Logits, f.Feeds(g, 0)), want, 1e-5, 1e-6)
+	}
+}
+
+// multiLabelRun is a toy run: a text has a label for each word of three that it has; few have the third.
+func multiLabelRun(t *testing.T) (*train.Trainer, []float32) {
+	t.Helper()
+	_, of := multiLabel(t, labels, nil)
+	g, plan := injected(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa"), of, lora(), 0)
+	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward, err := train.NewForwardGraph(g, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := plan.Values(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat, err := s.Layout.Flatten(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(n, from int) *data.Dataset {
+		d := &data.Dataset{}
+		var hot [][]float32
+		for i := from; i < from+n; i++ {
+			e, row := data.Encoding{IDs: []int64{2, int64(20 + i%7)}, TypeIDs: make([]int64, 2)}, make([]float32, 3)
+			for k := range row {
+				if i>>k&1 == 1 && (k < 2 || i%3 == 0) {
+					e.IDs, e.TypeIDs, row[k] = append(e.IDs, int64(10+k)), append(e.TypeIDs, 0), 1
+				}
+			}
+			d.Encodings, hot = append(d.Encodings, e), append(hot, row)
+		}
+		d.Targets = []data.Target{{TargetSpec: s.Task.Targets(labels)[0], Floats: hot}}
+		return d
+	}
+	st := settings()
+	st.Epochs = 10
+	return &train.Trainer{Settings: st, Step: s, Exec: reference(t, s.Graph), Train: set(24, 0), Eval: set(12, 24),
+		Forward: train.NewPredictor(reference(t, forward), forward, plan)}, flat
+}
+
+// A run learns, and what it keeps judges as it was judged: with the thresholds that were chosen for it.
+func TestMultiLabelRun(t *testing.T) {
+	tr, start := multiLabelRun(t)
+	tr.Eval = tr.Train
+	state, err := tr.Run(context.Background(), start, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.BestMetric["micro_f1"] < 0.95 {
+		t.Errorf("%v", state.BestMetric)
+	}
+	of := tr.Step.Plan.Task
+	if of.Settings = state.Fitted; !json.Valid(of.Settings) {
+		t.Fatalf("settings %s", of.Settings)
+	}
+	kept, err := task.Of(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.Forward.Params = state.Best
+	rows, err := tr.Forward.Predict(context.Background(), tr.Eval, nil, 5, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scores, err := kept.Evaluate(&task.Results{Data: tr.Eval, Rows: rows, Width: 3, Labels: labels})
+	if err != nil || !reflect.DeepEqual(scores, state.BestMetric) {
+		t.Errorf("judged again %v, %v; the run says %v", scores, err, state.BestMetric)
+	}
+	for _, x := range kept.(*task.MultiLabel).Thresholds {
+		if !(x > 0 && x < 1) {
+			t.Errorf("thresholds %v", kept)
+		}
+	}
+}
+
+// An interrupted run ends with the very state of one that wasn't.
+func TestMultiLabelResumes(t *testing.T) {
+	whole, start := multiLabelRun(t)
+	whole.Epochs = 2
+	want, err := whole.Run(context.Background(), start, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, start := multiLabelRun(t)
+	first.Epochs = 2
+	ctx, cancel := context.WithCancel(context.Background())
+	first.Report = func(e train.Event) {
+		if e.Kind == "step" && e.Step == 6 {
+			cancel()
+		}
+	}
+	path := t.TempDir() + "/checkpoint.safetensors"
+	first.Save = func(st train.State) error { return train.SaveState(path, st, first.Settings) }
+	if _, err := first.Run(ctx, start, nil); err == nil {
+		t.Fatal("not interrupted")
+	}
+	saved, _, err := train.LoadState(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, start := multiLabelRun(t)
+	second.Epochs = 2
+	if got, err := second.Run(context.Background(), start, &saved); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("the resumed run differs: %v", err)
+	}
+}
+
+// Beside a classifier on one base each text gets the outputs of its own task alone.
+func TestMultiLabelInAJoint(t *testing.T) {
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
+	_, of := multiLabel(t, labels, nil)
+	var parts []multitask.Part
+	for name, task := range map[string]inject.Task{"topics": of, "mood": {Type: "classification", Labels: []string{"neg", "pos"}}} {
+		g, plan := injected(t, f, task, lora(), 0)
+		plan.Base = f.Name
+		g.SetOutputs(g.Value(plan.Logits))
+		inject.Deploy(g)
+		if err := inject.Fold(g); err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, multitask.Part{Name: name, Graph: g, Plan: plan})
+	}
+	g, err := multitask.Join(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := multitask.ReadTasks(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := dataset(9, 3)
+	of9 := []int{0, 1, 1, 0, 1, 0, 0, 1, 1}
+	joint := &train.Predictor{Exec: reference(t, g), Graph: g, Info: parts[0].Plan.Encoder, Tasks: tasks}
+	got, err := joint.Predict(context.Background(), d, of9, 4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, p := range parts {
+		want, err := train.NewPredictor(reference(t, p.Graph), p.Graph, p.Plan).Predict(context.Background(), d, nil, 4, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := task.Of(tasks[k].Task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			if of9[i] != k {
+				continue
+			}
+			same := slices.EqualFunc(got[i], want[i], func(a, b float32) bool { return math.Abs(float64(a-b)) <= 1e-6 })
+			if !same || !one.Same(got[i], want[i], len(want[i])) {
+				t.Errorf("%s, text %d: %v in the joint, %v alone", p.Name, i, got[i], want[i])
+			}
+		}
+	}
+}
