@@ -70,7 +70,7 @@ func exitStatus(err error, stderr io.Writer) int {
 }
 
 // packages matches the names of packages that errors carry, which tell a programmer where they come from and a user nothing.
-var packages = regexp.MustCompile(`(^|: )(?:(?:atomicfile|autodiff|combine|crosscheck|data|folder|format|fetch|gradcheck|graph|inject|mapfile|metric|models|multitask|onnxfile|optim|pull|refeval|rewrite|runtime|safetensors|setting|shape|task|torchfile|train): )+`)
+var packages = regexp.MustCompile(`(^|: )(?:(?:atomicfile|autodiff|combine|crosscheck|data|folder|format|fetch|folder|gradcheck|graph|inject|mapfile|metric|models|multitask|onnxfile|optim|pull|refeval|rewrite|runtime|safetensors|setting|shape|task|torchfile|train): )+`)
 
 // message is an error's text as a user reads it, on one line.
 func message(err error) string {
