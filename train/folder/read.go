@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
@@ -179,5 +180,5 @@ func registered(head models.Task, problem string, labels []string) (inject.Task,
 		}
 		return task.ForInjection(t, labels)
 	}
-	return inject.Task{}, fmt.Errorf("%s: no task is for a head of %s %s", configName, head, problem)
+	return inject.Task{}, fmt.Errorf("%s: no task is for a head of %s", configName, strings.TrimSpace(string(head)+" "+problem))
 }
