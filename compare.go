@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"github.com/peftgraph/peftgraph/graph"
@@ -13,6 +12,7 @@ import (
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/folder"
 )
 
 // CompareOptions say what two models are compared on.
@@ -31,7 +31,7 @@ type Compared struct {
 	Crosscheck []Reading `json:"crosscheck"` // of both files
 }
 
-// Compare runs two models on the same inputs and compares the outputs that both have; and it has onnx-go, an independent
+// Compare runs two models, each a file or a deployed folder, on the same inputs and compares the outputs that both have; and it has onnx-go, an independent
 // reader, read both files. Whether the difference is too large, [Comparison.Check] says.
 func Compare(ctx context.Context, a, b string, opt CompareOptions) (*Compared, error) {
 	e, err := opt.open(ctx)
@@ -39,15 +39,21 @@ func Compare(ctx context.Context, a, b string, opt CompareOptions) (*Compared, e
 		return nil, err
 	}
 	var sides []side
+	var models, folders []string
 	for _, path := range []string{a, b} {
-		s, done, err := e.side(ctx, path, path)
+		dir, model, err := folder.Locate(path)
+		if err != nil {
+			return nil, err
+		}
+		models, folders = append(models, model), append(folders, dir)
+		s, done, err := e.side(ctx, path, model)
 		if err != nil {
 			return nil, err
 		}
 		defer done()
 		sides = append(sides, s)
 	}
-	d, err := opt.read(sides[0].info, filepath.Dir(a))
+	d, err := opt.read(sides[0].info, folders[0])
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +62,7 @@ func Compare(ctx context.Context, a, b string, opt CompareOptions) (*Compared, e
 		return nil, err
 	}
 	res := &Compared{Comparison: pairs[0]}
-	for i, path := range []string{a, b} {
+	for i, path := range models {
 		r, err := crossRead(path, sides[i].graph)
 		if err != nil {
 			return nil, err
@@ -95,7 +101,9 @@ type Comparison struct {
 type OutputDelta struct {
 	Name   string  `json:"name"`
 	MaxAbs float64 `json:"max_abs"`
-	Flips  int     `json:"label_flips"` // rows that are another answer; −1 for outputs that aren't known to be answers
+	// Flips are rows that are another answer, which the start and the end of one are together; −1 for outputs that aren't known
+	// to be answers.
+	Flips int `json:"label_flips"`
 }
 
 // Worst returns the largest difference.
@@ -161,9 +169,9 @@ func compareBatch(ctx context.Context, out []Comparison, d *data.Dataset, b *dat
 		}
 	}
 	judges := make([]judge, len(names))
-	for k, name := range names {
+	for k := range names {
 		var err error
-		if judges[k], err = newJudge(name, sides, d, b); err != nil {
+		if judges[k], err = newJudge(names, k, sides, d, b); err != nil {
 			return err
 		}
 	}
@@ -171,7 +179,7 @@ func compareBatch(ctx context.Context, out []Comparison, d *data.Dataset, b *dat
 	for i, x := range results {
 		for _, y := range results[i+1:] {
 			for k := range names {
-				if err := out[pair].Outputs[k].add(x[k], y[k], judges[k]); err != nil {
+				if err := out[pair].Outputs[k].add(x, y, k, judges[k]); err != nil {
 					return err
 				}
 			}
@@ -181,24 +189,25 @@ func compareBatch(ctx context.Context, out []Comparison, d *data.Dataset, b *dat
 	return nil
 }
 
-// add compares one batch's output.
-func (o *OutputDelta) add(x, y *graph.Tensor, j judge) error {
-	if fmt.Sprint(x.Dims) != fmt.Sprint(y.Dims) {
-		return fmt.Errorf("output %q is %v in one model and %v in the other", o.Name, x.Dims, y.Dims)
+// add compares the output k of one batch's, by a judge that may look at the others too.
+func (o *OutputDelta) add(x, y []*graph.Tensor, k int, j judge) error {
+	if fmt.Sprint(x[k].Dims) != fmt.Sprint(y[k].Dims) {
+		return fmt.Errorf("output %q is %v in one model and %v in the other", o.Name, x[k].Dims, y[k].Dims)
 	}
-	p, err := x.Float64s()
+	p, err := x[k].Float64s()
 	if err != nil {
 		return err
 	}
-	q, err := y.Float64s()
+	q, err := y[k].Float64s()
 	if err != nil {
 		return err
 	}
 	o.differ(p, q)
-	if n := j.flips(x.Dims, p, q); n >= 0 {
+	n, err := j.flips(x, y)
+	if n >= 0 && err == nil {
 		o.Flips = max(o.Flips, 0) + n
 	}
-	return nil
+	return err
 }
 
 // differ takes in elements; a NaN on either side stays.

@@ -32,21 +32,22 @@ func TestFlippedAnswers(t *testing.T) {
 		{"logits of nobody knows what", "logits", []side{{}, {}}, 1},
 		{"hidden states", "last_hidden_state", []side{{}, {}}, -1},
 	} {
-		j, err := newJudge(c.output, c.sides, d, b)
+		j, err := newJudge([]string{c.output}, 0, c.sides, d, b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		o := OutputDelta{Name: c.output, Flips: -1}
-		if err := o.add(x, y, j); err != nil {
+		if err := o.add([]*graph.Tensor{x}, []*graph.Tensor{y}, 0, j); err != nil {
 			t.Fatal(err)
 		}
 		if o.Flips != c.want || o.MaxAbs != 2 {
 			t.Errorf("%s: %+v, want %d flips", c.name, o, c.want)
 		}
 	}
-	j := judge{same: sameLargest}
-	if n := j.flips([]int64{1, 2, 2}, make([]float64, 4), make([]float64, 4)); n != -1 {
-		t.Error("rows of rows:", n)
+	j := judge{same: sameLargest, parts: []int{0}}
+	rows := []*graph.Tensor{graph.TensorOf([]int64{1, 2, 2}, make([]float32, 4))}
+	if n, err := j.flips(rows, rows); n != -1 || err != nil {
+		t.Error("rows of rows:", n, err)
 	}
 }
 
@@ -58,7 +59,7 @@ func TestRowsOfAJointOutput(t *testing.T) {
 	}
 	s := side{joint: true, tasks: []multitask.Task{taskOf("classification", "logits.a", "x", "y"), taskOf("classification", "logits.b", "x", "y")}}
 	for output, want := range map[string][]int{"logits.a": {1, 3, 5}, "logits.b": {2, 4}} {
-		j, err := newJudge(output, []side{s}, d, d.Batch([]int{0, 1, 2, 3, 4}))
+		j, err := newJudge([]string{output}, 0, []side{s}, d, d.Batch([]int{0, 1, 2, 3, 4}))
 		if err != nil || len(j.lengths) != len(want) || j.lengths[1] != want[1] {
 			t.Error(output, j.lengths, err)
 		}
@@ -74,7 +75,7 @@ func TestDifferencesThatAreNoNumbers(t *testing.T) {
 		t.Error(o, err)
 	}
 	o = OutputDelta{Name: "x"}
-	if err := o.add(graph.TensorOf([]int64{1, 2}, []float32{1, 2}), graph.TensorOf([]int64{2}, []float32{1, 2}), judge{}); err == nil {
+	if err := o.add([]*graph.Tensor{graph.TensorOf([]int64{1, 2}, []float32{1, 2})}, []*graph.Tensor{graph.TensorOf([]int64{2}, []float32{1, 2})}, 0, judge{}); err == nil {
 		t.Error("outputs of different shapes")
 	}
 }

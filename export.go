@@ -3,11 +3,14 @@ package peftgraph
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/folder"
 )
 
 // DefaultThreshold is the largest difference of an output that counts as rounding.
@@ -19,11 +22,16 @@ const DefaultExamples = 256
 // ExportOptions say what is exported, and how it is proven.
 type ExportOptions struct {
 	Engine
-	// Path is the model to write, a name that ends in .onnx; with All, the folder to write merged.onnx, unmerged.onnx and
-	// adapter-inputs.onnx into. What is there is replaced once the new is proven.
-	Path string
-	Form Form // "" is [Merged]; a joint model has none
-	All  bool // write every form, and compare them with each other
+	// Path is the model to write, a name that ends in .onnx, or a folder to write model.onnx into; with All, the folder to write
+	// merged.onnx, unmerged.onnx and adapter-inputs.onnx into. What is there is replaced once the new is proven.
+	//
+	// Beside a model.onnx lies what other programs load it with ([folder.Write]), unless the folder has files of the same names
+	// that are none of an export's: a Path that is a folder is refused then, and beside a file nothing is written.
+	Path   string
+	Layout folder.Layout // of that folder; "" is [folder.Linked]
+	Bare   bool          // write the model alone
+	Form   Form          // "" is [Merged]; a joint model has none
+	All    bool          // write every form, and compare them with each other
 	// ONNXAdapter, where set, is a file to write the adapter's tensors to, for onnxruntime's LoraAdapter: with the form
 	// [AdapterInputs], or All.
 	ONNXAdapter string
@@ -34,6 +42,10 @@ type ExportOptions struct {
 	Examples    int          // how many texts to prove it on; 0 is [DefaultExamples], below 0 is all
 	Threshold   float64      // largest difference from the trained model that passes; 0 is [DefaultThreshold]
 	BatchSize   int          // 0 is that of train.DefaultSettings
+	Command     string       // for the model's card: the command line that made it, "" for none
+	Program     string       // for the same: the program and its version
+
+	folder string // Path, where it is one
 }
 
 // Exported says what was written, and how it was proven.
@@ -44,16 +56,19 @@ type Exported struct {
 
 // ExportedForm is one model that was written.
 type ExportedForm struct {
-	Form       Form       `json:"form"`
-	Output     string     `json:"output"`
-	Bytes      int64      `json:"bytes"`
-	WeightsIn  []string   `json:"weights_in,omitempty"` // with Reference: the files, relative to its folder, that hold the base's
-	Merged     []string   `json:"merged"`               // the methods that the weights took in
-	Unmerged   []string   `json:"unmerged"`
-	Adapter    string     `json:"onnx_adapter,omitempty"`
-	Comparison Comparison `json:"comparison"` // with the trained model
-	Latency    Latency    `json:"latency"`
-	Crosscheck Reading    `json:"crosscheck"`
+	Form      Form     `json:"form"`
+	Output    string   `json:"output"`
+	Bytes     int64    `json:"bytes"`
+	WeightsIn []string `json:"weights_in,omitempty"` // with Reference: the files, relative to its folder, that hold the base's
+	Merged    []string `json:"merged"`               // the methods that the weights took in
+	Unmerged  []string `json:"unmerged"`
+	Adapter   string   `json:"onnx_adapter,omitempty"`
+	// Folder is where the files for other programs lie, in its layout; "" where only the model was written.
+	Folder     string        `json:"folder,omitempty"`
+	Layout     folder.Layout `json:"layout,omitempty"`
+	Comparison Comparison    `json:"comparison"` // with the trained model
+	Latency    Latency       `json:"latency"`
+	Crosscheck Reading       `json:"crosscheck"`
 }
 
 // FormPair is the comparison of two exported forms with each other.
@@ -74,11 +89,9 @@ func (r *Run) Export(ctx context.Context, opt ExportOptions) (*Exported, error) 
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.serve(ctx, e)
-	if err != nil {
+	if err := r.exportable(); err != nil {
 		return nil, err
 	}
-	defer s.close()
 	d, err := r.proofData(opt)
 	if err != nil {
 		return nil, err
@@ -88,11 +101,22 @@ func (r *Run) Export(ctx context.Context, opt ExportOptions) (*Exported, error) 
 	if err := x.stage(); err != nil {
 		return nil, err
 	}
-	res, err := x.prove(ctx, e, s, d)
+	res, err := x.prove(ctx, e, d)
 	if err != nil {
 		return nil, err
 	}
-	return res, x.commit()
+	return res, x.commit(res)
+}
+
+// exportable loads the run, and refuses what was exported already.
+func (r *Run) exportable() error {
+	if err := r.load(); err != nil {
+		return err
+	}
+	if r.deployed != "" {
+		return hinted(fmt.Errorf("%s is a deployed model, in which nothing can be told from the base any more", r.deployed), "the folder that train wrote to")
+	}
+	return nil
 }
 
 // targets says what is to be written where.
@@ -101,9 +125,19 @@ func (opt *ExportOptions) targets() ([]*target, error) {
 	opt.Examples = cmp.Or(opt.Examples, DefaultExamples)
 	opt.BatchSize = cmp.Or(opt.BatchSize, train.DefaultSettings().EvalBatch)
 	opt.Form = cmp.Or(opt.Form, Merged)
+	opt.Layout = cmp.Or(opt.Layout, folder.Linked)
+	if !opt.All && isFolder(opt.Path) {
+		opt.folder, opt.Path = opt.Path, folder.ModelPath(opt.Path, opt.Layout)
+	}
 	switch {
 	case opt.Path == "":
 		return nil, settingf("Path", "say where to write the model")
+	case !slices.Contains(folder.Layouts(), opt.Layout):
+		return nil, settingf("Layout", "%q: unknown; the layouts are %v", opt.Layout, folder.Layouts())
+	case opt.Layout == folder.Subfolder && opt.folder == "":
+		return nil, settingf("Layout", "%s is that of a folder, and %s is no folder", opt.Layout, opt.Path)
+	case opt.folder != "" && !opt.Bare && opt.alone() != "":
+		return nil, settingf("Path", "%s is a folder for other programs: %s; name a file, or give setting Bare", opt.folder, opt.alone())
 	case !opt.All && filepath.Ext(opt.Path) != ".onnx":
 		return nil, settingf("Path", "%s: the name of a model ends in .onnx", opt.Path)
 	case opt.ONNXAdapter != "" && !opt.All && opt.Form != AdapterInputs:

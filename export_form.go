@@ -10,6 +10,8 @@ import (
 	"github.com/peftgraph/peftgraph/graph/onnxfile"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
+	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/train/folder"
 )
 
 // A Form is one way to deploy a trained model.
@@ -66,7 +68,9 @@ func methodNames(p *inject.Plan) []string {
 type target struct {
 	form             form
 	path             string
-	adapter          string // the .onnx_adapter file to write with it, or ""
+	adapter          string      // the .onnx_adapter file to write with it, or ""
+	info             models.Info // as the model has it
+	task             inject.Task
 	merged, unmerged []string
 	staged           *onnxfile.Staged
 	undo             func() // takes away the folders that were made
@@ -77,6 +81,7 @@ type export struct {
 	run     *Run
 	opt     ExportOptions
 	targets []*target
+	beside  *folder.Contents // what goes beside the only model; nil for nothing
 }
 
 // stage writes every target where it can be tried.
@@ -97,7 +102,7 @@ func (x *export) stage() error {
 			return err
 		}
 	}
-	return nil
+	return x.chooseBeside()
 }
 
 // stage writes the model into the folder it is for, which is made where there is none.
@@ -142,8 +147,9 @@ func detach(g *graph.Graph, p *inject.Plan) error {
 	return p.SetValues(g, values)
 }
 
-// commit puts the models into their places, and writes the adapter's file where one is wanted.
-func (x *export) commit() error {
+// commit puts the models into their places, and writes the adapter's file where one is wanted. What goes beside the model comes
+// last, so that nothing there tells of a model that isn't.
+func (x *export) commit(res *Exported) error {
 	for _, t := range x.targets {
 		if t.adapter == "" {
 			continue
@@ -157,7 +163,7 @@ func (x *export) commit() error {
 			return err
 		}
 	}
-	return nil
+	return x.writeBeside(&res.Forms[0])
 }
 
 // discard takes away what isn't in its place, the folder that the first model made last.
@@ -180,7 +186,8 @@ func (x *export) saveONNXAdapter(path string) error {
 	return format.Save(f, path, x.run.Plan, values)
 }
 
-// deployable turns a trained graph into the target's form.
+// deployable turns a trained graph into the target's form, with the names that other programs expect. With the base's own
+// outputs it keeps their names.
 func (t *target) deployable(g *graph.Graph, plan *inject.Plan, keepOutputs bool) (*graph.Graph, error) {
 	if !keepOutputs {
 		g.SetOutputs(plan.Outputs(g)...)
@@ -192,7 +199,12 @@ func (t *target) deployable(g *graph.Graph, plan *inject.Plan, keepOutputs bool)
 	t.unmerged = append([]string{}, unmerged...)
 	t.merged = slices.DeleteFunc(methodNames(plan), func(name string) bool { return slices.Contains(unmerged, name) })
 	g.RemoveMeta(inject.MetadataKey)
-	if err := plan.Encoder.Store(g); err != nil {
+	if keepOutputs {
+		err = plan.Encoder.Store(g)
+	} else {
+		t.info, t.task, err = folder.Standard(g, plan.Encoder, plan.Task, plan.Logits)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return g, storeLabels(g, plan.Task)

@@ -7,21 +7,27 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/graph/crosscheck"
+	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/folder"
 )
 
 // prove reads the written files back, runs them beside the trained model, and has onnx-go read them too.
-func (x *export) prove(ctx context.Context, e *engine, own *serving, d *data.Dataset) (*Exported, error) {
+func (x *export) prove(ctx context.Context, e *engine, d *data.Dataset) (*Exported, error) {
+	trained, done, err := x.trained(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	written := make([]side, len(x.targets))
 	for i, t := range x.targets {
 		var done func()
-		var err error
 		if written[i], done, err = e.side(ctx, t.path, t.staged.Path); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.path, err)
 		}
 		defer done()
 	}
-	trained := side{exec: own.Exec, graph: own.Graph, info: own.Info, outputs: []string{x.run.Plan.Logits}, tasks: own.Tasks}
 	pairs, err := e.compare(ctx, d, x.opt.BatchSize, append([]side{trained}, written...)...)
 	if err != nil {
 		return nil, err
@@ -40,6 +46,33 @@ func (x *export) prove(ctx context.Context, e *engine, own *serving, d *data.Dat
 		res.Forms[i].Latency = times[i]
 	}
 	return res, err
+}
+
+// trained gives the trained model to onnxruntime as it is before any form, with the outputs that the forms have.
+func (x *export) trained(ctx context.Context, e *engine) (side, func(), error) {
+	g, plan := x.run.graph.Clone(), x.run.Plan
+	inject.Deploy(g)
+	s := side{graph: g, info: plan.Encoder, tasks: []multitask.Task{multitask.TaskOf("", plan)}}
+	if x.opt.KeepOutputs {
+		g.SetOutputs(g.Value(plan.Logits))
+	} else {
+		g.SetOutputs(plan.Outputs(g)...)
+	}
+	g.Prune()
+	if !x.opt.KeepOutputs {
+		info, of, err := folder.Standard(g, plan.Encoder, plan.Task, plan.Logits)
+		if err != nil {
+			return s, nil, err
+		}
+		s.info, s.tasks = info, answering(info, of)
+	}
+	s.setOutputs()
+	session, err := e.session(ctx, x.run.Dir, g)
+	if err != nil {
+		return s, nil, err
+	}
+	s.exec = session
+	return s, func() { _ = session.Close() }, nil
 }
 
 // crossRead has onnx-go read the staged file, and calls it by the name that it is to have.

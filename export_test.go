@@ -24,6 +24,10 @@ func TestUnprovenExportLeavesTheOldFile(t *testing.T) {
 	if _, err := run.Export(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
+	before, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	old, err := os.ReadFile(opt.Path)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +53,7 @@ func TestUnprovenExportLeavesTheOldFile(t *testing.T) {
 		t.Error(err)
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 1 {
+	if err != nil || len(left) != len(before) {
 		t.Error(left, err)
 	}
 }

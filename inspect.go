@@ -29,13 +29,14 @@ type Inspection struct {
 	Plan         *inject.Plan   `json:"plan,omitempty"`
 	// Tasks are those of a joint model, by their place in the task input.
 	Tasks []multitask.Task `json:"tasks,omitempty"`
+	Task  *inject.Task     `json:"task,omitempty"` // of a deployed model
 }
 
 // Inspect says what the model is and, of a base, what can be trained.
 func (m *Model) Inspect() *Inspection {
 	g := m.Graph
 	in := &Inspection{Path: m.Path, Info: m.Info, Opset: g.Opset(), Producer: g.Producer, Nodes: len(g.Nodes()),
-		Inputs: described(g.Inputs()), Outputs: described(g.Outputs()), Plan: m.Plan, Tasks: m.Tasks}
+		Inputs: described(g.Inputs()), Outputs: described(g.Outputs()), Plan: m.Plan, Tasks: m.Tasks, Task: m.Task}
 	enc := m.Encoder
 	if enc == nil {
 		return in

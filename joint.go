@@ -33,7 +33,7 @@ type Joint struct {
 func Join(runs ...Named) (*Joint, error) {
 	j := &Joint{runs: runs}
 	for _, r := range runs {
-		if err := r.load(); err != nil {
+		if err := r.exportable(); err != nil {
 			return nil, err
 		}
 		g := r.graph.Clone()
@@ -113,6 +113,10 @@ func (j *Joint) Export(ctx context.Context, opt ExportOptions) (*ExportedJoint, 
 	if err != nil {
 		return nil, err
 	}
+	if opt.folder != "" {
+		return nil, settingf("Path", "%s is a folder for other programs, whose files tell of one task: name a file, as in deploy/joint.onnx", opt.folder)
+	}
+	opt.only("its files for other programs would tell of one task")
 	e, err := opt.open(ctx)
 	if err != nil {
 		return nil, err

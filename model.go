@@ -15,6 +15,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/folder"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -23,13 +24,19 @@ type Model struct {
 	Path    string          // where it was loaded from
 	Graph   *graph.Graph    // not to be changed
 	Info    models.Info     // what has to be known to feed it
-	Encoder *models.Encoder // its parts; nil where Plan or Tasks is set
+	Encoder *models.Encoder // its parts; nil where Plan or Tasks is set, and for a deployed model that isn't a plain encoder any more
 	Plan    *inject.Plan    // what was injected; nil for a base
 	Tasks   []multitask.Task
+	Task    *inject.Task // what a deployed model is for; nil for others
 }
 
-// Open loads a model and finds out what it is. Weights are mapped, not read.
+// Open loads a model, or the one of a folder, and finds out what it is. Weights are mapped, not read.
 func Open(path string) (*Model, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if path, err = folder.FindModel(path); err != nil {
+			return nil, hinted(err, "the model's file")
+		}
+	}
 	g, plan, err := loadModel(path)
 	if err != nil {
 		return nil, err
@@ -46,10 +53,21 @@ func Open(path string) (*Model, error) {
 		m.Info, err = models.Describe(g)
 		return m, err
 	}
-	if m.Encoder, err = recognise(path, g); err != nil {
+	if of, ok, err := folder.ReadTask(g); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	} else if ok {
+		m.Task = &of
+	}
+	m.Encoder, err = recognise(path, g)
+	switch {
+	case err == nil:
+		m.Info = m.Encoder.Info()
+	case m.Task != nil:
+		m.Info, err = models.Describe(g) // its metadata says what the adapter hides
+	}
+	if err != nil {
 		return nil, err
 	}
-	m.Info = m.Encoder.Info()
 	return m, nil
 }
 

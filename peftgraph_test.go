@@ -18,6 +18,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/internal/runtimetest"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/folder"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -267,8 +268,20 @@ func TestWrongSettings(t *testing.T) {
 			return err
 		},
 		"setting Path: say where": func() error { _, err := new(peftgraph.Run).Export(ctx, peftgraph.ExportOptions{}); return err },
-		"setting Path: model: the name": func() error {
-			_, err := new(peftgraph.Run).Export(ctx, peftgraph.ExportOptions{Path: "model"})
+		"setting Path: model.txt: the name": func() error {
+			_, err := new(peftgraph.Run).Export(ctx, peftgraph.ExportOptions{Path: "model.txt"})
+			return err
+		},
+		"setting Path: model is a folder for other programs": func() error {
+			_, err := new(peftgraph.Run).Export(ctx, peftgraph.ExportOptions{Path: "model", Reference: true})
+			return err
+		},
+		"setting Layout: \"x\": unknown": func() error {
+			_, err := new(peftgraph.Run).Export(ctx, peftgraph.ExportOptions{Path: "new", Layout: "x"})
+			return err
+		},
+		"setting Layout: onnx is that of a folder": func() error {
+			_, err := new(peftgraph.Run).Export(ctx, peftgraph.ExportOptions{Path: "x.onnx", Layout: folder.Subfolder})
 			return err
 		},
 		"setting Form: \"x\": unknown": func() error {

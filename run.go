@@ -14,6 +14,7 @@ import (
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/folder"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -23,39 +24,58 @@ type Run struct {
 	*train.Run
 	Training *Training // what training took; nil for a run that was opened
 
-	model  string // the base's path, "" where the folder says it
-	mu     sync.Mutex
-	graph  *graph.Graph // injected, with the trained values
-	reader *reader
+	model    string // the base's path, "" where the folder says it
+	deployed string // the path of a model that stands for a run and is one of a [folder.Folder]; "" for others
+	mu       sync.Mutex
+	graph    *graph.Graph // injected, with the trained values
+	reader   *reader
 }
 
-// OpenRun opens a run folder, with the model that it was trained on where the folder says that it is. An injected model's file
-// stands for a run that took no step, with the tokenizer beside it.
+// OpenRun opens a run folder, with the model that it was trained on where the folder says that it is. For predictions and
+// evaluation a deployed model, or its folder, stands for a run too, whether [Run.Export] wrote it or Optimum; and an injected
+// model's file stands for a run that took no step. Their tokenizer lies beside them.
 func OpenRun(path string) (*Run, error) { return OpenRunOn(path, "") }
 
 // OpenRunOn opens a run folder whose model was moved to the path model.
 func OpenRunOn(path, model string) (*Run, error) {
 	r := &Run{model: model}
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return r, r.untrained(path)
+		return r, r.open(path)
 	}
 	var err error
 	if r.Run, err = train.OpenRun(path); err != nil {
+		if found, none := folder.FindModel(path); none == nil && !train.IsRun(path) {
+			return r, r.open(found)
+		}
 		return nil, err
 	}
 	return r, r.load()
 }
 
-// untrained makes an injected model a run.
-func (r *Run) untrained(path string) error {
+// open makes a model a run: one that is injected with a head, or deployed.
+func (r *Run) open(path string) error {
 	g, plan, err := loadModel(path)
 	if err != nil {
 		return err
 	}
-	if plan == nil || plan.Task.Type == "" {
-		return hinted(fmt.Errorf("%s: neither a run folder nor a model that was injected with a head", path), "the folder that train wrote to")
+	r.model = path
+	if plan != nil && plan.Task.Type != "" {
+		r.Run, r.graph = &train.Run{Dir: filepath.Dir(path), Plan: plan, MaxLength: DefaultMaxLength}, g
+		r.reader, err = runReader(r.Run)
+		return err
 	}
-	r.Run, r.graph = &train.Run{Dir: filepath.Dir(path), Plan: plan, MaxLength: DefaultMaxLength}, g
+	none := hinted(fmt.Errorf("%s: neither a run folder nor a model that was injected with a head, nor a deployed one", path), "the folder that train wrote to")
+	if plan != nil {
+		return none
+	}
+	f, err := folder.Read(path)
+	if err != nil {
+		return err
+	}
+	if f.Task.Type == "" {
+		return none
+	}
+	r.Run, r.graph, r.deployed = &train.Run{Dir: f.Dir, Plan: f.Plan(), MaxLength: f.MaxLength}, f.Graph, path
 	r.reader, err = runReader(r.Run)
 	return err
 }

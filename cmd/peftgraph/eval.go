@@ -22,7 +22,7 @@ func evalCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "eval",
 		Usage:     "judge a trained run, or an injected model as it is, on labelled text",
-		ArgsUsage: "RUN/ or MODEL.lora.onnx",
+		ArgsUsage: "RUN/, MODEL.lora.onnx or a deployed folder",
 		Flags:     append(flags, outputFlags()...),
 		Action:    withPath("run folder or injected model", runEval),
 	}

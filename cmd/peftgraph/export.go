@@ -11,11 +11,15 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/peftgraph/peftgraph"
+	"github.com/peftgraph/peftgraph/train/folder"
 )
 
 func exportCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the model to write, or with --all the folder"},
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the model to write, or a folder: for model.onnx and, beside it, what other programs load it with; with --all for the models"},
+		&cli.StringFlag{Name: "layout", Value: string(folder.Linked), Usage: "where in the folder model.onnx lies, of " + layouts() + ": linked has the link onnx too, where transformers.js looks",
+			Action: oneOf("layout", strings.Split(layouts(), ", ")...)},
+		&cli.BoolFlag{Name: "bare", Usage: "write the model alone"},
 		&cli.BoolFlag{Name: "merge", Usage: "fold what can be folded into the base's weights"},
 		&cli.BoolFlag{Name: "adapter-inputs", Usage: "list the adapter's tensors among the inputs too, so that a session can be given others"},
 		&cli.BoolFlag{Name: "all", Usage: "write every form (" + formFiles() + ") and compare them"},
@@ -66,7 +70,7 @@ func export(ctx context.Context, o *console, run *peftgraph.Run, opt peftgraph.E
 
 // exportJoint is export with --adapter: one model for several tasks.
 func exportJoint(c *cli.Context, o *console) error {
-	for _, name := range []string{"merge", "adapter-inputs", "all", "onnx-adapter", "keep-outputs"} {
+	for _, name := range []string{"merge", "adapter-inputs", "all", "onnx-adapter", "keep-outputs", "layout"} {
 		if c.IsSet(name) {
 			return hinted(usagef("export: --%s is for one run, and --adapter joins several whose adapters stay beside one base", name), "leave --"+name+" away")
 		}
@@ -91,13 +95,11 @@ func exportJoint(c *cli.Context, o *console) error {
 func exportOptions(c *cli.Context, o *console) (peftgraph.ExportOptions, error) {
 	out, all, adapter := c.String("output"), c.Bool("all"), c.String("onnx-adapter")
 	opt := peftgraph.ExportOptions{Engine: engineFrom(c, o), Path: out, Form: chosenForm(c), All: all, ONNXAdapter: adapter, Reference: c.Bool("reference"),
-		KeepOutputs: c.Bool("keep-outputs"), Data: c.String("data"), DataOptions: dataOptions(c), Examples: cmp.Or(c.Int("examples"), -1), Threshold: threshold(c), BatchSize: c.Int("eval-batch-size")}
-	example := "-o deploy/model.onnx"
-	if all {
-		example = "-o deploy/"
-	}
+		KeepOutputs: c.Bool("keep-outputs"), Data: c.String("data"), DataOptions: dataOptions(c), Examples: cmp.Or(c.Int("examples"), -1), Threshold: threshold(c), BatchSize: c.Int("eval-batch-size"),
+		Layout: folder.Layout(c.String("layout")), Bare: c.Bool("bare"), Command: commandLine(c), Program: "peftgraph " + version()}
+	const example = "-o deploy/"
 	_, err := os.Stat(out)
-	exists, folder := err == nil, isFolder(out)
+	exists, isDir := err == nil, isFolder(out)
 	for _, wrong := range []struct {
 		is        bool
 		why, hint string
@@ -108,9 +110,9 @@ func exportOptions(c *cli.Context, o *console) (peftgraph.ExportOptions, error) 
 		{c.Bool("merge") && c.Bool("adapter-inputs"), "--merge leaves no adapter for --adapter-inputs", "one of them, or --all for every form"},
 		{adapter != "" && !all && !c.Bool("adapter-inputs"), "--onnx-adapter is for a model whose adapter is among its inputs", "add --adapter-inputs"},
 		{adapter != "" && filepath.Ext(adapter) != ".onnx_adapter", "--onnx-adapter " + adapter + ": the name of an onnxruntime adapter ends in .onnx_adapter", "--onnx-adapter deploy/model.onnx_adapter"},
-		{all && !folder && (exists || filepath.Ext(out) == ".onnx"), "--all writes several models, and -o " + out + " is one file", example},
-		{!all && folder, "-o " + out + " is a folder", example + ", or --all for every form"},
-		{!all && filepath.Ext(out) != ".onnx", "-o " + out + ": the name of a model ends in .onnx", example},
+		{all && !isDir && (exists || filepath.Ext(out) == ".onnx"), "--all writes several models, and -o " + out + " is one file", example},
+		{all && (c.IsSet("layout") || c.Bool("bare")), "--all writes models alone", "leave --layout and --bare away"},
+		{!all && !isDir && filepath.Ext(out) != ".onnx" && (exists || filepath.Ext(out) != ""), "-o " + out + ": the name of a model ends in .onnx", "-o deploy/model.onnx"},
 	} {
 		if wrong.is {
 			return opt, hinted(usagef("export: %s", wrong.why), wrong.hint)
@@ -136,6 +138,15 @@ func formFiles() string {
 		files = append(files, f.File())
 	}
 	return strings.Join(files, ", ")
+}
+
+// layouts are the layouts of a folder.
+func layouts() string {
+	var names []string
+	for _, l := range folder.Layouts() {
+		names = append(names, string(l))
+	}
+	return strings.Join(names, ", ")
 }
 
 // isFolder reports whether path is a folder, or says by its end that it is to be one.

@@ -19,6 +19,9 @@ func printForm(w io.Writer, r peftgraph.ExportedForm) {
 		fmt.Fprintf(w, "%s: the adapter's tensors, for onnxruntime's LoraAdapter\n", r.Adapter)
 	}
 	fmt.Fprintln(w, readingText(r.Crosscheck))
+	if r.Folder != "" {
+		fmt.Fprintf(w, "%s: config.json, the tokenizer's files and a card beside the model, for Optimum, transformers.js and others (layout %s)\n", r.Folder, r.Layout)
+	}
 }
 
 // formText says what became of the adapter.

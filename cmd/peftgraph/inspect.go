@@ -18,7 +18,7 @@ func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
 		Usage:     "say what a model is: architecture, sizes, inputs, targets, trainable parameters per method",
-		ArgsUsage: "MODEL.onnx",
+		ArgsUsage: "MODEL.onnx or its folder",
 		Flags:     outputFlags(),
 		Action: withPath("model", func(_ *cli.Context, o *console, path string) error {
 			m, err := peftgraph.Open(path)
@@ -61,6 +61,12 @@ func (in inspection) print(w io.Writer) {
 	if in.Tasks != nil {
 		return
 	}
+	if in.Task != nil {
+		row("task", "%s", taskText(*in.Task))
+	}
+	if in.Targets == nil {
+		return // a deployed model whose adapter stays beside its weights
+	}
 	row("head", "%s", in.headText())
 	row("targets", "%s", strings.Join(in.Targets, ", "))
 	for _, name := range inject.Names() {
@@ -72,7 +78,7 @@ func (in inspection) print(w io.Writer) {
 
 // detail is what only recognition knows.
 func (in inspection) detail() string {
-	if in.Plan != nil || in.Tasks != nil {
+	if in.Targets == nil {
 		return ""
 	}
 	return fmt.Sprintf(", heads %d, intermediate %d, %s", in.Heads, in.Intermediate, in.Activation)

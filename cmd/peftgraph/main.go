@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	goruntime "runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -36,7 +37,24 @@ func doMain(ctx context.Context, stop func(), args []string, stdin io.Reader, st
 	}()
 	context.AfterFunc(ctx, stop)
 	app := newApp(stdin, stdout, stderr)
+	app.Metadata = map[string]any{argsKey: args}
 	return exitStatus(app.RunContext(ctx, reorder(app, args)), stderr)
+}
+
+// argsKey is where an app has the arguments that it was run with.
+const argsKey = "args"
+
+// commandLine is the command as it can be pasted into a shell; "" where an app was run otherwise than by doMain.
+func commandLine(c *cli.Context) string {
+	args, _ := c.App.Metadata[argsKey].([]string)
+	var words []string
+	for i, a := range args {
+		if i == 0 {
+			a = c.App.Name
+		}
+		words = append(words, shellQuoted(a))
+	}
+	return strings.Join(words, " ")
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {

@@ -24,7 +24,7 @@ func predictCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "predict",
 		Usage:     "classify texts with a trained run, or with several on one base at once",
-		ArgsUsage: "RUN/ or --adapter NAME=RUN/ …",
+		ArgsUsage: "RUN/, a deployed folder, or --adapter NAME=RUN/ …",
 		Flags:     append(flags, outputFlags()...),
 		Action:    oneOrJoint("run folder", runPredict, predictJoint),
 	}

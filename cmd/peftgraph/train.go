@@ -81,7 +81,7 @@ func runTrain(c *cli.Context, o *console) error {
 	if err := printTraining(o, run); err != nil || !c.IsSet("export") {
 		return err
 	}
-	if err := export(c.Context, o, run, peftgraph.ExportOptions{Engine: engineFrom(c, o), Path: c.String("export")}); err != nil {
+	if err := export(c.Context, o, run, peftgraph.ExportOptions{Engine: engineFrom(c, o), Path: c.String("export"), Command: commandLine(c), Program: "peftgraph " + version()}); err != nil {
 		return fmt.Errorf("%s is trained, but not exported: %w", run.Dir, err)
 	}
 	return nil

@@ -22,7 +22,7 @@ func verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "verify",
 		Usage:       "run two models on the same inputs and compare their outputs",
-		ArgsUsage:   "A.onnx B.onnx",
+		ArgsUsage:   "A.onnx B.onnx, or deployed folders",
 		Description: "Exit status 3 when an output differs by more than the threshold.",
 		Flags:       append(flags, outputFlags()...),
 		Action:      action(runVerify),

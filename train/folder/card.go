@@ -35,6 +35,9 @@ type Card struct {
 	Program string // that it was made with: "peftgraph v1.2.3"
 }
 
+// programTag is the card's tag that says who wrote the folder.
+const programTag = "peftgraph"
+
 // Base is the model that was fine-tuned.
 type Base struct {
 	Name     string
@@ -128,7 +131,7 @@ func (c *Contents) entries(out *bytes.Buffer, base Base) {
 	text("pipeline_tag", c.Task.Head().Pipeline())
 	text("base_model", base.Hub)
 	text("license", base.Licence)
-	tags := []string{"onnx", "peftgraph"}
+	tags := []string{"onnx", programTag}
 	for _, m := range c.Card.Methods {
 		tags = append(tags, m.Name)
 	}

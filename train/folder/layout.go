@@ -66,14 +66,27 @@ func checkWhole(path string) error {
 	return nil
 }
 
-// link makes dir/onnx a link to dir. linked is false where the system has no links, or its user may make none.
-func link(dir string) (linked bool, err error) {
-	path := filepath.Join(dir, onnxDir)
-	if info, err := os.Lstat(path); err == nil {
-		if info.Mode()&os.ModeSymlink != 0 {
-			return sameFolder(path, dir), nil
-		}
-		return false, fmt.Errorf("folder: %s is there already, and is no link; remove it, or choose layout %s", path, Flat)
+// checkLayout refuses a folder that has a model where another layout has it, which some programs would take for this one.
+func checkLayout(dir string, l Layout) error {
+	sub := filepath.Join(dir, onnxDir)
+	if info, err := os.Lstat(sub); l == Linked && err == nil && info.Mode()&os.ModeSymlink == 0 {
+		return fmt.Errorf("folder: %s is there already, and is no link; remove it, or choose layout %s", sub, Flat)
 	}
-	return os.Symlink(".", path) == nil, nil
+	other := ModelPath(dir, Subfolder)
+	if l == Subfolder {
+		other = ModelPath(dir, Flat)
+	}
+	if _, err := os.Stat(other); err == nil && !sameFolder(dir, sub) {
+		return fmt.Errorf("folder: %s is there already, and some programs would load that one; remove it, or choose another folder", other)
+	}
+	return nil
+}
+
+// link makes dir/onnx a link to dir. linked is false where the system has no links, or its user may make none.
+func link(dir string) bool {
+	path := filepath.Join(dir, onnxDir)
+	if _, err := os.Lstat(path); err == nil {
+		return sameFolder(path, dir)
+	}
+	return os.Symlink(".", path) == nil
 }

@@ -38,8 +38,9 @@ func (f *Folder) Plan() *inject.Plan {
 // Read opens the folder at path, or that of the model at path. The task is what the model's metadata says or, for a model that
 // another program wrote, what config.json does.
 func Read(path string) (*Folder, error) {
-	f, err := open(path)
-	if err != nil {
+	f := &Folder{}
+	var err error
+	if f.Dir, f.Model, err = Locate(path); err != nil {
 		return nil, err
 	}
 	if f.Graph, err = onnxfile.Load(f.Model); err != nil {
@@ -64,20 +65,21 @@ func Read(path string) (*Folder, error) {
 	return f, nil
 }
 
-func open(path string) (*Folder, error) {
+// Locate returns the folder at path and its model, or the model at path and the folder that it belongs to.
+func Locate(path string) (dir, model string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("folder: %w", err)
+		return "", "", fmt.Errorf("folder: %w", err)
 	}
 	if info.IsDir() {
-		model, err := FindModel(path)
-		return &Folder{Dir: path, Model: model}, err
+		model, err = FindModel(path)
+		return path, model, err
 	}
-	dir := filepath.Dir(path)
+	dir = filepath.Dir(path)
 	if _, err := os.Stat(filepath.Join(dir, configName)); err != nil && filepath.Base(dir) == onnxDir {
 		dir = filepath.Dir(dir)
 	}
-	return &Folder{Dir: dir, Model: path}, nil
+	return dir, path, nil
 }
 
 // output finds what the head computes.

@@ -214,17 +214,16 @@ func join(g *graph.Graph) (string, error) {
 	return both.Name(), nil
 }
 
-// Outputs returns the outputs that a model for others keeps of an injected graph: what the head computes and, for embeddings,
-// the hidden states of the tokens where they are an output, since sentence-transformers pools them itself.
-func Outputs(g *graph.Graph, info models.Info, t inject.Task, output string) []*graph.Value {
-	keep := []*graph.Value{g.Value(output)}
-	if t.Head() != models.FeatureExtraction {
-		return keep
+// Answers returns the outputs that a model in its standard form answers with, in the order in which they make up what the task
+// reads; nil for an encoder without a head.
+func Answers(t inject.Task) []string {
+	switch t.Head() {
+	case models.NoTask:
+		return nil
+	case models.QuestionAnswering:
+		return []string{startLogits, endLogits}
+	case models.FeatureExtraction:
+		return []string{inject.EmbeddingName}
 	}
-	for _, v := range g.Outputs() {
-		if v != keep[0] && isHidden(v, info) {
-			return append(keep, v)
-		}
-	}
-	return keep
+	return []string{inject.LogitsName}
 }

@@ -41,7 +41,7 @@ func deployed(t *testing.T, g *graph.Graph, of inject.Task) (*graph.Graph, *inje
 	if _, err := inject.Merge(g, plan); err != nil {
 		t.Fatal(err)
 	}
-	g.SetOutputs(Outputs(g, plan.Encoder, of, plan.Logits)...)
+	g.SetOutputs(plan.Outputs(g)...)
 	g.RemoveMeta(inject.MetadataKey)
 	g.Prune()
 	return g, plan
@@ -251,7 +251,7 @@ func TestStandardNamesHiddenStates(t *testing.T) {
 	if _, _, err := Standard(g, plan.Encoder, of, "x/"+plan.Logits); err != nil {
 		t.Fatal(err)
 	}
-	if got := names(g.Outputs()); !slices.Equal(got, []string{"sentence_embedding", "last_hidden_state"}) {
+	if got := names(g.Outputs()); !slices.Equal(got, []string{"last_hidden_state", "sentence_embedding"}) {
 		t.Errorf("outputs %q", got)
 	}
 }

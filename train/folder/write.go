@@ -2,6 +2,7 @@ package folder
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -40,29 +41,57 @@ const (
 	cardName            = "README.md"
 )
 
-// Write makes of a folder with a model, at [ModelPath], one that other programs load. Files of the same names are replaced,
-// either all or none; the folder of the base itself is refused, whose own would be lost. It returns the layout that the folder
-// has: where the system has no links, [Linked] is [Flat].
-func Write(dir string, l Layout, c Contents) (Layout, error) {
+// Check says why [Write] would fail once the model is there: for what lies in the folder, or for what goes into it.
+func Check(dir string, l Layout, c Contents) error {
+	err := c.suits(dir, l)
+	if err == nil {
+		_, err = c.files(dir, l)
+	}
+	return err
+}
+
+// suits refuses a folder in which files would be lost, or wouldn't do.
+func (c *Contents) suits(dir string, l Layout) error {
 	if !slices.Contains(Layouts(), l) {
-		return l, fmt.Errorf("folder: layout %q: unknown; the layouts are %v", l, Layouts())
+		return fmt.Errorf("folder: layout %q: unknown; the layouts are %v", l, Layouts())
 	}
 	for _, path := range []string{c.Base, c.Tokenizer} {
 		if path != "" && sameFolder(dir, filepath.Dir(path)) {
-			return l, fmt.Errorf("folder: %s is where %s lies, whose files would be replaced; write into another folder", dir, path)
+			return fmt.Errorf("folder: %s is where %s lies, whose files would be replaced; write into another folder", dir, path)
 		}
+	}
+	if path, err := foreign(dir); path != "" || err != nil {
+		return cmp.Or(err, fmt.Errorf("folder: %s is none of an export's files and would be replaced; write into another folder", path))
+	}
+	return checkLayout(dir, l)
+}
+
+// foreign returns a file that would be replaced and isn't of an older export, whose card has our tag.
+func foreign(dir string) (string, error) {
+	card, err := optional(filepath.Join(dir, cardName))
+	if err != nil || bytes.Contains(card, []byte("\n- "+quoted(programTag)+"\n")) {
+		return "", err
+	}
+	for _, name := range []string{cardName, configName, tokenizerName, tokenizerConfigName, specialsName, vocabName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return filepath.Join(dir, name), nil
+		}
+	}
+	return "", nil
+}
+
+// Write makes of a folder with a model, at [ModelPath], one that other programs load. Files of an older export are replaced,
+// either all or none; a folder with others of the same names, such as the base's own, is refused. It returns the layout that the
+// folder has: where the system has no links, [Linked] is [Flat].
+func Write(dir string, l Layout, c Contents) (Layout, error) {
+	if err := c.suits(dir, l); err != nil {
+		return l, err
 	}
 	if err := checkWhole(ModelPath(dir, l)); err != nil {
 		return l, err
 	}
-	if l == Linked {
-		linked, err := link(dir)
-		if err != nil {
-			return l, err
-		}
-		if !linked {
-			l = Flat
-		}
+	if l == Linked && !link(dir) {
+		l = Flat
 	}
 	files, err := c.files(dir, l)
 	if err != nil {
