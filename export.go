@@ -126,7 +126,7 @@ func (opt *ExportOptions) targets() ([]*target, error) {
 	opt.BatchSize = cmp.Or(opt.BatchSize, train.DefaultSettings().EvalBatch)
 	opt.Form = cmp.Or(opt.Form, Merged)
 	opt.Layout = cmp.Or(opt.Layout, folder.Linked)
-	if !opt.All && isFolder(opt.Path) {
+	if !opt.All && folder.Named(opt.Path) {
 		opt.folder, opt.Path = opt.Path, folder.ModelPath(opt.Path, opt.Layout)
 	}
 	switch {

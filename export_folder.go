@@ -2,7 +2,6 @@ package peftgraph
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -11,18 +10,6 @@ import (
 	"github.com/peftgraph/peftgraph/train/folder"
 	"github.com/peftgraph/peftgraph/train/task"
 )
-
-// isFolder reports whether path is a folder or, where nothing is there, has the name of one.
-func isFolder(path string) bool {
-	if path == "" {
-		return false
-	}
-	info, err := os.Stat(path)
-	if err == nil {
-		return info.IsDir()
-	}
-	return strings.HasSuffix(path, string(filepath.Separator)) || filepath.Ext(path) == ""
-}
 
 // alone says why nothing can go beside the model; "" for no reason that the options have.
 func (opt *ExportOptions) alone() string {

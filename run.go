@@ -3,6 +3,7 @@ package peftgraph
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,7 +77,9 @@ func (r *Run) open(path string) error {
 		return none
 	}
 	r.Run, r.graph, r.deployed = &train.Run{Dir: f.Dir, Plan: f.Plan(), MaxLength: f.MaxLength}, f.Graph, path
-	r.reader, err = runReader(r.Run)
+	if r.reader, err = runReader(r.Run); errors.Is(err, data.ErrNoTokenizer) {
+		err = hinted(err, "put the run's own tokenizer.json or vocab.txt beside it, or export into a folder")
+	}
 	return err
 }
 

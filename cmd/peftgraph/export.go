@@ -99,7 +99,7 @@ func exportOptions(c *cli.Context, o *console) (peftgraph.ExportOptions, error) 
 		Layout: folder.Layout(c.String("layout")), Bare: c.Bool("bare"), Command: commandLine(c), Program: "peftgraph " + version()}
 	const example = "-o deploy/"
 	_, err := os.Stat(out)
-	exists, isDir := err == nil, isFolder(out)
+	exists, isDir := err == nil, folder.Named(out)
 	for _, wrong := range []struct {
 		is        bool
 		why, hint string
@@ -112,7 +112,10 @@ func exportOptions(c *cli.Context, o *console) (peftgraph.ExportOptions, error) 
 		{adapter != "" && filepath.Ext(adapter) != ".onnx_adapter", "--onnx-adapter " + adapter + ": the name of an onnxruntime adapter ends in .onnx_adapter", "--onnx-adapter deploy/model.onnx_adapter"},
 		{all && !isDir && (exists || filepath.Ext(out) == ".onnx"), "--all writes several models, and -o " + out + " is one file", example},
 		{all && (c.IsSet("layout") || c.Bool("bare")), "--all writes models alone", "leave --layout and --bare away"},
-		{!all && !isDir && filepath.Ext(out) != ".onnx" && (exists || filepath.Ext(out) != ""), "-o " + out + ": the name of a model ends in .onnx", "-o deploy/model.onnx"},
+		{isDir && c.IsSet("adapter"), "-o " + out + " is a folder for other programs, whose files would tell of one task", "-o deploy/joint.onnx"},
+		{isDir && !all && !opt.Bare && opt.Reference, "-o " + out + " is a folder for other programs, and --reference leaves weights elsewhere", "leave --reference away, or add --bare"},
+		{isDir && !all && !opt.Bare && opt.KeepOutputs, "-o " + out + " is a folder for other programs, and --keep-outputs keeps names that they don't know", "leave --keep-outputs away, or add --bare"},
+		{!all && !isDir && filepath.Ext(out) != ".onnx", "-o " + out + ": the name of a model ends in .onnx", "-o deploy/model.onnx"},
 	} {
 		if wrong.is {
 			return opt, hinted(usagef("export: %s", wrong.why), wrong.hint)
@@ -147,10 +150,4 @@ func layouts() string {
 		names = append(names, string(l))
 	}
 	return strings.Join(names, ", ")
-}
-
-// isFolder reports whether path is a folder, or says by its end that it is to be one.
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir() || strings.HasSuffix(path, string(filepath.Separator))
 }

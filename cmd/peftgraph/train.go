@@ -12,6 +12,7 @@ import (
 
 	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/folder"
 	"github.com/peftgraph/peftgraph/train/optim"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -67,7 +68,7 @@ func settingsFrom(c *cli.Context) train.Settings {
 }
 
 func runTrain(c *cli.Context, o *console) error {
-	if out := c.String("export"); c.IsSet("export") && (filepath.Ext(out) != ".onnx" || isFolder(out)) {
+	if out := c.String("export"); c.IsSet("export") && (filepath.Ext(out) != ".onnx" || folder.Named(out)) {
 		return hinted(usagef("train: --export %s: want a file that ends in .onnx", shellQuoted(out)), "--export deploy/model.onnx")
 	}
 	work := trainNew

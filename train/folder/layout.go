@@ -38,6 +38,18 @@ func ModelPath(dir string, l Layout) string {
 	return filepath.Join(dir, modelName)
 }
 
+// Named reports whether path is a folder or, where nothing is there, has the name of one: without an extension, or with a
+// separator at its end.
+func Named(path string) bool {
+	if path == "" {
+		return false
+	}
+	if info, err := os.Stat(path); err == nil {
+		return info.IsDir()
+	}
+	return os.IsPathSeparator(path[len(path)-1]) || filepath.Ext(path) == ""
+}
+
 // FindModel returns the model of a folder, in whichever layout it has.
 func FindModel(dir string) (string, error) {
 	for _, path := range []string{ModelPath(dir, Flat), ModelPath(dir, Subfolder)} {
