@@ -34,7 +34,7 @@ type Model struct {
 func Open(path string) (*Model, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		if path, err = folder.FindModel(path); err != nil {
-			return nil, hinted(err, "the model's file")
+			return nil, hinted(err, "check the path")
 		}
 	}
 	g, plan, err := loadModel(path)
