@@ -9,7 +9,9 @@ import (
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 func taskOf(kind, output string, labels ...string) multitask.Task {
@@ -48,6 +50,43 @@ func TestFlippedAnswers(t *testing.T) {
 	rows := []*graph.Tensor{graph.TensorOf([]int64{1, 2, 2}, make([]float32, 4))}
 	if n, err := j.flips(rows, rows); n != -1 || err != nil {
 		t.Error("rows of rows:", n, err)
+	}
+}
+
+// The start and the end of an answer are judged together: what either does to the answer is a flip of both.
+func TestFlippedSpans(t *testing.T) {
+	d := &data.Dataset{}
+	for range 2 {
+		d.Encodings = append(d.Encodings, data.Encoding{IDs: make([]int64, 3), TypeIDs: make([]int64, 3)})
+	}
+	of, err := NewTask("question-answering")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shaped, err := task.ForInjection(of, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := side{tasks: answering(models.Info{Positions: 8}, shaped)}
+	names := []string{"end_logits", "start_logits"}
+	row := func(v ...float32) *graph.Tensor { return graph.TensorOf([]int64{2, 3}, v) }
+	start, end := row(9, 0, 0, 0, 9, 0), row(0, 9, 0, 0, 0, 9)
+	for k := range names {
+		j, err := newJudge(names, k, []side{{}, s}, d, d.Batch([]int{0, 1}))
+		if err != nil || len(j.parts) != 2 || j.parts[0] != 1 {
+			t.Fatal(names[k], j, err)
+		}
+		for _, c := range []struct {
+			end  *graph.Tensor
+			want int
+		}{{end, 0}, {row(9, 0, 0, 0, 0, 9), 1}, {row(9, 0, 0, 0, 9, 0), 2}} {
+			if n, err := j.flips([]*graph.Tensor{end, start}, []*graph.Tensor{c.end, start}); err != nil || n != c.want {
+				t.Errorf("%s: %d flips, want %d, %v", names[k], n, c.want, err)
+			}
+		}
+	}
+	if j, err := newJudge(names[:1], 0, []side{s}, d, d.Batch([]int{0, 1})); err != nil || j.same != nil {
+		t.Error("half an answer is judged", err)
 	}
 }
 

@@ -10,12 +10,13 @@
 //		InjectOptions: peftgraph.InjectOptions{Methods: []inject.Method{lora}},
 //	})
 //	score, err := run.Evaluate(ctx, peftgraph.EvaluateOptions{Data: "test.tsv"})
-//	exported, err := run.Export(ctx, peftgraph.ExportOptions{Path: "deploy/model.onnx"})
+//	exported, err := run.Export(ctx, peftgraph.ExportOptions{Path: "deploy"})
 //
 // Open recognises the encoder by its structure. [Model.Train] writes a run folder: the best adapter in Hugging Face PEFT's layout,
 // metrics as JSON lines, and what going on needs. It can be opened again with [OpenRun], also one that the train command made.
 // [Run.Export] merges the adapter into the weights, or leaves it beside them ([Form]); the file takes its place only once it
-// computes what the trained model does.
+// computes what the trained model does. Beside it lies what Optimum, transformers.js and others load it with (package folder), and
+// [OpenRun] opens such a folder, theirs too, for predictions and evaluation.
 //
 // A training is told to stop by its context: the running step is finished and saved, the error is a [*train.InterruptedError],
 // and [Resume] goes on to the same bits. Watch.Report hears of every step.

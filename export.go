@@ -40,7 +40,7 @@ type ExportOptions struct {
 	Data        string       // text to prove the export on; "" is the run's own, or made up where that is gone
 	DataOptions data.Options // how it is read; the zero value reads it as the run's own data
 	Examples    int          // how many texts to prove it on; 0 is [DefaultExamples], below 0 is all
-	Threshold   float64      // largest difference from the trained model that passes; 0 is [DefaultThreshold]
+	Threshold   float64      // largest difference from the trained model that passes, before a temperature above 1; 0 is [DefaultThreshold]
 	BatchSize   int          // 0 is that of train.DefaultSettings
 	Command     string       // for the model's card: the command line that made it, "" for none
 	Program     string       // for the same: the program and its version

@@ -21,7 +21,7 @@ type Form string
 const (
 	Merged        Form = "merged"         // what weights can take in is folded into them; the rest are constants
 	Unmerged      Form = "unmerged"       // the adapter stays beside the weights, as constants
-	AdapterInputs Form = "adapter-inputs" // its tensors are inputs too, with their values as defaults
+	AdapterInputs Form = "adapter-inputs" // its tensors are inputs too, with their values as defaults; a fitted temperature stays in the graph
 )
 
 // Forms lists the forms.

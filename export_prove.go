@@ -11,6 +11,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/folder"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 // prove reads the written files back, runs them beside the trained model, and has onnx-go read them too.
@@ -32,9 +33,13 @@ func (x *export) prove(ctx context.Context, e *engine, d *data.Dataset) (*Export
 	if err != nil {
 		return nil, err
 	}
+	limit, err := x.limit()
+	if err != nil {
+		return nil, err
+	}
 	res := x.results(pairs)
 	for i, t := range x.targets {
-		if err := res.Forms[i].Comparison.Check(x.opt.Threshold); err != nil {
+		if err := res.Forms[i].Comparison.Check(limit); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.path, err)
 		}
 		if res.Forms[i].Crosscheck, err = t.crossRead(written[i].graph); err != nil {
@@ -46,6 +51,16 @@ func (x *export) prove(ctx context.Context, e *engine, d *data.Dataset) (*Export
 		res.Forms[i].Latency = times[i]
 	}
 	return res, err
+}
+
+// limit is the threshold for the outputs as they are exported: dividing logits by a temperature divides their errors too.
+func (x *export) limit() (float64, error) {
+	of, err := task.Of(x.run.Plan.Task)
+	if t, ok := of.(task.Tempered); ok && err == nil && !x.opt.KeepOutputs {
+		by, _ := t.Temper()
+		return x.opt.Threshold / max(1, by), nil
+	}
+	return x.opt.Threshold, err
 }
 
 // trained gives the trained model to onnxruntime as it is before any form, with the outputs that the forms have.

@@ -52,6 +52,11 @@ func TestUnprovenExportLeavesTheOldFile(t *testing.T) {
 	if _, err = run.Export(t.Context(), opt); !errors.As(err, &differs) {
 		t.Error(err)
 	}
+	// Nor does a temperature hide it, by which differences are divided too.
+	run.Plan.Task.Settings = []byte(`{"temperature":1000}`)
+	if _, err = run.Export(t.Context(), opt); !errors.As(err, &differs) {
+		t.Error(err)
+	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != len(before) {
 		t.Error(left, err)
