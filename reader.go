@@ -3,6 +3,8 @@ package peftgraph
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
@@ -65,17 +67,43 @@ func (r *reader) dataset(e Engine, set *data.Set, of inject.Task) (*data.Dataset
 // columns returns the reader's options that a run was trained with.
 func columns(run *train.Run) data.Options {
 	return data.Options{Schema: schema(run.Plan.Task), Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair,
-		LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header}
+		LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header, Join: run.Data.Join, Strict: run.Data.Strict,
+		Latin1: run.Data.Latin1}
 }
 
-// readAs is how the run's own data was read, where the options say nothing else.
+// readAs is how the run's own data was read, where the options say nothing else. Files that aren't the run's own may be of another
+// format: see [data.Options.For].
 func readAs(opt data.Options, run *train.Run) data.Options {
-	as := columns(run)
-	if opt == (data.Options{}) && run.Data.Format != "" {
+	as, asked := columns(run), opt
+	asked.Strict, asked.Latin1, asked.NoLabel = false, false, false
+	if asked == (data.Options{}) && run.Data.Format != "" {
+		as.Strict, as.Latin1, as.NoLabel = as.Strict || opt.Strict, as.Latin1 || opt.Latin1, opt.NoLabel
 		return as
 	}
 	opt.Schema = as.Schema
 	return opt
+}
+
+// readLike reads files as readAs says, each in the format that its own name says unless one was asked for.
+func readLike(opt data.Options, run *train.Run, paths []string) (*data.Set, error) {
+	as := readAs(opt, run)
+	return data.ReadEach(paths, func(path string) data.Options {
+		own := slices.Contains(slices.Concat(run.TrainPaths(), run.EvalPaths()), absolute(path))
+		if opt.Format != "" || own && run.Data.Forced || filepath.Ext(path) == filepath.Ext(run.TrainFile) {
+			return as
+		}
+		of := as.For(path)
+		of.Latin1 = opt.Latin1 || own && as.Latin1
+		return of
+	})
+}
+
+// absolute is a path as a run folder has it.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != data.Stdin {
+		return abs
+	}
+	return path
 }
 
 // madeUp is a data set of random tokens with texts of several lengths, for comparing without data.

@@ -125,6 +125,9 @@ func evaluate(of inject.Task, d *data.Dataset, rows [][]float32) (*Evaluation, e
 	if out.Metrics, err = t.Evaluate(r); err != nil {
 		return nil, err
 	}
+	if t, ok := t.(task.Warner); ok {
+		out.Warnings = t.Warn(r)
+	}
 	if t, ok := t.(task.Detailer); ok {
 		out.Detail, err = t.Detail(r)
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/setting"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -17,7 +19,7 @@ const methodCategory = "Method"
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory, Action: rightSettings},
-		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(task.Names(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(task.Names(), "none")...)},
+		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(task.Names(), ", ") + ", or none for no head", Category: methodCategory, Action: knownTask},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
 		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: "what the classifier reads: " + strings.Join(headKinds(), ", "), Category: methodCategory, Action: oneOf("head", headKinds()...)},
 		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory, Action: rightHeadDropout},
@@ -98,12 +100,16 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 		}
 		ms = append(ms, m)
 	}
+	t, err := taskFrom(c)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range methodFlags() {
 		name := f.Names()[0]
 		if !c.IsSet(name) || notASetting[name] {
 			continue
 		}
-		taken := false
+		taken := t != nil && has(task.Settings(t), name)
 		for _, m := range ms {
 			ok, err := inject.Set(m, name, fmt.Sprint(c.Value(name)))
 			if err != nil {
@@ -111,23 +117,45 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 			}
 			taken = taken || ok
 		}
-		if t, err := taskFrom(c); !taken && err == nil && t != nil {
-			taken, err = task.Set(t, name, fmt.Sprint(c.Value(name)))
-			if err != nil {
-				return nil, err
-			}
-		}
 		if !taken {
-			return nil, fmt.Errorf("--%s: neither a method given nor the task has this setting", name)
+			return nil, fmt.Errorf("--%s: it is a setting of %s, which isn't asked for", name, ownersText(name))
 		}
 	}
 	return ms, nil
+}
+
+func has(settings []setting.Setting, flag string) bool {
+	return slices.ContainsFunc(settings, func(s setting.Setting) bool { return s.Flag == flag })
+}
+
+// ownersText says which methods and tasks have a setting.
+func ownersText(flag string) string {
+	var out []string
+	for _, name := range inject.Names() {
+		if m, err := inject.New(name); err == nil && has(inject.Settings(m), flag) {
+			out = append(out, "--method "+name)
+		}
+	}
+	for _, name := range task.Names() {
+		if t, err := task.New(name); err == nil && has(task.Settings(t), flag) {
+			out = append(out, "--task "+name)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// knownTask is the action of --task.
+func knownTask(c *cli.Context, name string) error {
+	return oneOf("task", append(task.Names(), "none")...)(c, name)
 }
 
 // taskFrom builds the task that the flags ask for, nil for none.
 func taskFrom(c *cli.Context) (task.Task, error) {
 	if c.String("task") == "none" {
 		return nil, nil
+	}
+	if err := knownTask(c, c.String("task")); err != nil {
+		return nil, err
 	}
 	t, err := task.New(c.String("task"))
 	if err != nil {

@@ -234,6 +234,23 @@ func Set(t Task, flag, text string) (ok bool, err error) {
 	return ok, err
 }
 
+// Ordered are the names of scores as people want to read them: the metrics that a run is judged by first, in their order, then
+// the others by name.
+func Ordered(t Task, scores Scores) []string {
+	var out []string
+	for _, name := range t.Metrics() {
+		if _, ok := scores[name]; ok {
+			out = append(out, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(scores)) {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Decides is the metric by which scores are better or worse than others.
 func Decides(t Task, scores Scores) string {
 	for _, name := range t.Metrics() {
