@@ -13,6 +13,7 @@ import (
 type call struct {
 	sets      []*data.Dataset // by task; nil where it asks nothing of it
 	examples  []place         // by request
+	ids       []string        // the same
 	rows      []*row
 	unstarted int
 	results   chan result // has room for all that there can be

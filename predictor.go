@@ -50,6 +50,8 @@ type Request struct {
 	Adapter    string // its name; "" where there is only one
 	Text, Pair string
 	HasPair    bool
+	Words      []string // the text in words, for a task that answers for each; Text is then ignored
+	ID         string   // given back with the answer
 }
 
 // Predictor gives the run's model to onnxruntime. The caller closes the predictor.
@@ -145,7 +147,8 @@ func (p *Predictor) call(requests []Request) (*call, error) {
 			return nil, err
 		}
 		c.examples = append(c.examples, place{k, len(asked[k])})
-		asked[k] = append(asked[k], data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair})
+		asked[k] = append(asked[k], data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair, Words: r.Words})
+		c.ids = append(c.ids, r.ID)
 	}
 	windows := make([][][]int, len(p.tasks))
 	for k, examples := range asked {
@@ -180,9 +183,11 @@ func (p *Predictor) answers(c *call) []Prediction {
 		rows[r.task][r.at] = r.out
 	}
 	var out []Prediction
-	for _, at := range c.examples {
+	for i, at := range c.examples {
 		k := at.task
-		out = append(out, predict(p.tasks[k], p.serving.Tasks[k], c.sets[k], rows[k], at.example, windows[k][at.example]))
+		answer := predict(p.tasks[k], p.serving.Tasks[k], c.sets[k], rows[k], at.example, windows[k][at.example])
+		answer.ID = c.ids[i]
+		out = append(out, answer)
 	}
 	return out
 }

@@ -84,10 +84,15 @@ func readAs(opt data.Options, run *train.Run) data.Options {
 	return opt
 }
 
-// readLike reads files as readAs says, each in the format that its own name says unless one was asked for.
+// readLike reads files as likeRun says.
 func readLike(opt data.Options, run *train.Run, paths []string) (*data.Set, error) {
+	return data.ReadEach(paths, likeRun(opt, run))
+}
+
+// likeRun returns what readAs says for a file, in the format that its own name says unless one was asked for.
+func likeRun(opt data.Options, run *train.Run) func(path string) data.Options {
 	as := readAs(opt, run)
-	return data.ReadEach(paths, func(path string) data.Options {
+	return func(path string) data.Options {
 		own := slices.Contains(slices.Concat(run.TrainPaths(), run.EvalPaths()), absolute(path))
 		if opt.Format != "" || own && run.Data.Forced || filepath.Ext(path) == filepath.Ext(run.TrainFile) {
 			return as
@@ -95,7 +100,7 @@ func readLike(opt data.Options, run *train.Run, paths []string) (*data.Set, erro
 		of := as.For(path)
 		of.Latin1 = opt.Latin1 || own && as.Latin1
 		return of
-	})
+	}
 }
 
 // absolute is a path as a run folder has it.

@@ -81,6 +81,18 @@ type Answer interface {
 	Lines() []string
 }
 
+// Listed is an answer of as many lines as there is to say, which a person reads below the text.
+type Listed interface {
+	Answer
+	Listed()
+}
+
+// OfPair is an answer that is a part of the second text, which a person need not read again behind it.
+type OfPair interface {
+	Answer
+	OfPair()
+}
+
 // A Fitter is a task that chooses a part of its settings on labelled examples once it is trained, such as thresholds.
 type Fitter interface {
 	// Fit changes the settings.

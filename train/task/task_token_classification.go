@@ -328,6 +328,9 @@ func (a EntitiesAnswer) Lines() []string {
 	return taggedLines(a.Entities)
 }
 
+// Listed says that there may be several.
+func (EntitiesAnswer) Listed() {}
+
 // A WordsAnswer is the words of a text with their plain tags.
 type WordsAnswer struct {
 	Words []Tagged `json:"words"`
@@ -340,6 +343,9 @@ func (a WordsAnswer) Lines() []string {
 	}
 	return taggedLines(a.Words)
 }
+
+// Listed says that there may be several.
+func (WordsAnswer) Listed() {}
 
 func taggedLines(parts []Tagged) []string {
 	out := make([]string, len(parts))
