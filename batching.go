@@ -38,6 +38,14 @@ type row struct {
 	out  []float32
 }
 
+// weights choose the tokens that are answered for: all, unless the row's own task chooses some.
+func (r *row) weights() []float32 {
+	if set := r.call.sets[r.task]; set.Sparse {
+		return set.Weights[r.at]
+	}
+	return slices.Repeat([]float32{1}, len(r.IDs))
+}
+
 func byLength(a, b *row) int { return cmp.Compare(len(b.IDs), len(a.IDs)) }
 
 // enqueue puts a call's rows among those that wait.
@@ -184,6 +192,12 @@ func (p *Predictor) run(ctx context.Context, rows []*row) error {
 	var tasks []int
 	for _, r := range rows {
 		d.Encodings, tasks = append(d.Encodings, r.Encoding), append(tasks, r.task)
+		d.Sparse = d.Sparse || r.call.sets[r.task].Sparse
+	}
+	if d.Sparse {
+		for _, r := range rows {
+			d.Weights = append(d.Weights, r.weights())
+		}
 	}
 	out, err := p.serving.Predict(ctx, d, tasks, len(rows), nil)
 	if err != nil {

@@ -52,6 +52,8 @@ type Request struct {
 	HasPair    bool
 	Words      []string // the text in words, for a task that answers for each; Text is then ignored
 	ID         string   // given back with the answer
+	File       string   // where it is from, for messages; "" for nowhere
+	Row        int      // in the file, from 1; 0 for none
 }
 
 // Predictor gives the run's model to onnxruntime. The caller closes the predictor.
@@ -60,7 +62,7 @@ func (r *Run) Predictor(ctx context.Context, opt PredictorOptions) (*Predictor, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.serve(ctx, e)
+	s, err := r.answerer(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -140,23 +142,23 @@ func (p *Predictor) await(ctx context.Context, c *call) error {
 // call encodes the requests, each text cut as its own run cut it.
 func (p *Predictor) call(requests []Request) (*call, error) {
 	c := &call{sets: make([]*data.Dataset, len(p.tasks))}
-	asked := make([][]data.Example, len(p.tasks))
+	asked := make([]data.Set, len(p.tasks))
 	for _, r := range requests {
 		k, err := p.task(r.Adapter)
 		if err != nil {
 			return nil, err
 		}
-		c.examples = append(c.examples, place{k, len(asked[k])})
-		asked[k] = append(asked[k], data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair, Words: r.Words})
+		c.examples = append(c.examples, place{k, len(asked[k].Examples)})
+		ask(&asked[k], r, cmp.Or(r.File, p.serving.Tasks[k].Name, "what is asked"))
 		c.ids = append(c.ids, r.ID)
 	}
 	windows := make([][][]int, len(p.tasks))
-	for k, examples := range asked {
-		if examples == nil {
+	for k := range asked {
+		set := &asked[k]
+		if set.Examples == nil {
 			continue
 		}
-		t := p.serving.Tasks[k]
-		d, err := p.readers[k].dataset(p.opt.Engine, &data.Set{Path: t.Name, Examples: examples}, t.Task)
+		d, err := p.readers[k].dataset(p.opt.Engine, set, p.serving.Tasks[k].Task)
 		if err != nil {
 			return nil, err
 		}
@@ -169,6 +171,17 @@ func (p *Predictor) call(requests []Request) (*call, error) {
 	}
 	c.unstarted, c.results = len(c.rows), make(chan result, len(c.rows))
 	return c, nil
+}
+
+// ask puts a request into a set, as from that file.
+func ask(set *data.Set, r Request, file string) {
+	part := slices.Index(set.Files, file)
+	if part < 0 {
+		part = len(set.Files)
+		set.Files = append(set.Files, file)
+	}
+	set.Path = set.Files[0]
+	set.Examples = append(set.Examples, data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair, Words: r.Words, Part: int32(part), Row: r.Row})
 }
 
 // answers reads the outputs of a call's rows, once all are done.

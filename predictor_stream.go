@@ -30,7 +30,8 @@ func (r *Run) Requests(paths []string, opt data.Options) iter.Seq2[Request, erro
 				if err != nil && of.Strict {
 					err = fmt.Errorf("%w", err) // what is passed over is a RowError itself
 				}
-				if !yield(Request{Text: ex.Text, Pair: ex.Pair, HasPair: ex.HasPair, Words: ex.Words, ID: strings.Join(ex.Fields[idField], ",")}, err) {
+				if !yield(Request{Text: ex.Text, Pair: ex.Pair, HasPair: ex.HasPair, Words: ex.Words,
+					ID: strings.Join(ex.Fields[idField], ","), File: path, Row: ex.Row}, err) {
 					return
 				}
 			}
@@ -152,7 +153,7 @@ func (s *stream) pass(bad *data.RowError) {
 // say tells how many rows were passed over.
 func (s *stream) say() {
 	if s.skipped > 0 {
-		s.p.opt.notef("%d rows can't be read and have no answer", s.skipped)
+		s.p.opt.notef("rows without an answer, since they can't be read: %d", s.skipped)
 	}
 }
 

@@ -71,7 +71,7 @@ func columns(run *train.Run) data.Options {
 		Latin1: run.Data.Latin1}
 }
 
-// readAs is how the run's own data was read, where the options say nothing else. Files that aren't the run's own may be of another
+// readAs is how the run's own data was read, where the options say nothing else; its columns' names hold in another format too. Files that aren't the run's own may be of another
 // format: see [data.Options.For].
 func readAs(opt data.Options, run *train.Run) data.Options {
 	as, asked := columns(run), opt
@@ -81,6 +81,9 @@ func readAs(opt data.Options, run *train.Run) data.Options {
 		return as
 	}
 	opt.Schema = as.Schema
+	if asked.Format = ""; asked == (data.Options{}) && run.Data.Header {
+		opt.TextColumn, opt.PairColumn, opt.LabelColumn, opt.LabelBase, opt.Join = as.TextColumn, as.PairColumn, as.LabelColumn, as.LabelBase, as.Join
+	}
 	return opt
 }
 

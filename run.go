@@ -158,6 +158,20 @@ func (r *Run) serve(ctx context.Context, e *engine) (*serving, error) {
 	return e.serve(ctx, r.Dir, g, r.Plan)
 }
 
+// answerer is serve for who wants answers, not all outputs: a sparse task's are computed where it wants them.
+func (r *Run) answerer(ctx context.Context, e *engine) (*serving, error) {
+	if err := r.load(); err != nil {
+		return nil, err
+	}
+	g := r.graph.Clone()
+	inject.Deploy(g)
+	g, err := train.Cut(g, r.Plan)
+	if err != nil {
+		return nil, err
+	}
+	return e.serve(ctx, r.Dir, g, r.Plan)
+}
+
 // EvaluateOptions say what a run is judged on.
 type EvaluateOptions struct {
 	Engine
@@ -186,7 +200,7 @@ func (r *Run) Evaluate(ctx context.Context, opt EvaluateOptions) (*Evaluation, e
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.serve(ctx, e)
+	s, err := r.answerer(ctx, e)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -51,7 +50,7 @@ func runEval(c *cli.Context, o *console, dir string) error {
 		Metrics  task.Scores `json:"metrics"`
 		Warnings []string    `json:"warnings,omitempty"`
 		Detail   task.Answer `json:"detail,omitempty"`
-	}{dir, strings.Join(files, " "), e.Examples, e.Truncated, e.Skipped, e.Metrics, e.Warnings, e.Detail}
+	}{dir, filesText(files), e.Examples, e.Truncated, e.Skipped, e.Metrics, e.Warnings, e.Detail}
 	for _, line := range e.Warnings {
 		o.note("note: %s", line)
 	}

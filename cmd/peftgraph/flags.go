@@ -164,3 +164,15 @@ func shellQuoted(path string) string {
 	}
 	return path
 }
+
+// filesText is what --data was given, as messages have it.
+func filesText(files []string) string {
+	var out []string
+	for _, path := range files {
+		if path == data.Stdin {
+			path = "standard input"
+		}
+		out = append(out, path)
+	}
+	return strings.Join(out, " ")
+}

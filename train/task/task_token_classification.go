@@ -192,11 +192,11 @@ func checkWords(set *data.Set, ex data.Example) error {
 	words, tags := len(ex.Words), len(ex.Labels)
 	switch {
 	case ex.HasPair:
-		return fmt.Errorf("task: %s: token classification reads one text, and there is a second one", set.Path)
+		return fmt.Errorf("task: %s: token classification reads one text, and there is a second one", set.Where(ex))
 	case ex.Words != nil && words == 0:
-		return fmt.Errorf("task: %s:%d: the sentence has no words", set.Path, ex.Row)
+		return fmt.Errorf("task: %s: the sentence has no words", set.Where(ex))
 	case set.LabelColumn != "" && words != tags:
-		return fmt.Errorf("task: %s:%d: %d tags for %d words: each word needs one", set.Path, ex.Row, tags, words)
+		return fmt.Errorf("task: %s: %d tags for %d words: each word needs one", set.Where(ex), tags, words)
 	}
 	return nil
 }
