@@ -181,7 +181,11 @@ func ask(set *data.Set, r Request, file string) {
 		set.Files = append(set.Files, file)
 	}
 	set.Path = set.Files[0]
-	set.Examples = append(set.Examples, data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair, Words: r.Words, Part: int32(part), Row: r.Row})
+	ex := data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair, Words: r.Words, Part: int32(part), Row: r.Row}
+	if r.ID != "" {
+		ex.Fields = map[string][]string{idField: {r.ID}}
+	}
+	set.Examples = append(set.Examples, ex)
 }
 
 // answers reads the outputs of a call's rows, once all are done.

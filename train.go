@@ -280,6 +280,7 @@ func (j *job) checkpoint() error {
 	state, err := j.run.Checkpoint()
 	if errors.Is(err, fs.ErrNotExist) {
 		j.notef("%s has no checkpoint yet: starting from the beginning", j.run.Dir)
+		j.run.BestEpoch, j.run.Best = 0, nil // an adapter that is lost too is written again
 		return nil
 	}
 	if err != nil {
