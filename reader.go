@@ -1,6 +1,7 @@
 package peftgraph
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -75,14 +76,15 @@ func columns(run *train.Run) data.Options {
 // format: see [data.Options.For].
 func readAs(opt data.Options, run *train.Run) data.Options {
 	as, asked := columns(run), opt
-	asked.Strict, asked.Latin1, asked.NoLabel = false, false, false
+	asked.Strict, asked.Latin1, asked.NoLabel, asked.Join = false, false, false, ""
 	if asked == (data.Options{}) && run.Data.Format != "" {
-		as.Strict, as.Latin1, as.NoLabel = as.Strict || opt.Strict, as.Latin1 || opt.Latin1, opt.NoLabel
+		as.Strict, as.Latin1, as.NoLabel, as.Join = as.Strict || opt.Strict, as.Latin1 || opt.Latin1, opt.NoLabel, cmp.Or(opt.Join, as.Join)
 		return as
 	}
 	opt.Schema = as.Schema
 	if asked.Format = ""; asked == (data.Options{}) && run.Data.Header {
-		opt.TextColumn, opt.PairColumn, opt.LabelColumn, opt.LabelBase, opt.Join = as.TextColumn, as.PairColumn, as.LabelColumn, as.LabelBase, as.Join
+		opt.TextColumn, opt.PairColumn, opt.LabelColumn, opt.LabelBase = as.TextColumn, as.PairColumn, as.LabelColumn, as.LabelBase
+		opt.Join = cmp.Or(opt.Join, as.Join)
 	}
 	return opt
 }

@@ -45,7 +45,7 @@ type ResumeOptions struct {
 // Watch is what a caller hears and sees of training.
 type Watch struct {
 	Begin     func(Begun)       // where set, is told what the work will be
-	Report    func(train.Event) // where set, is told of each step, evaluation and epoch
+	Report    func(train.Event) // where set, is told of each step, evaluation and epoch, and of what is doubtful
 	DumpGraph string            // where set, the training graph is also written to this file
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -115,12 +116,33 @@ func trainNew(c *cli.Context, o *console) (*peftgraph.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := settledBy(c, m); err != nil {
+		return nil, err
+	}
 	run, err := m.Train(c.Context, peftgraph.TrainOptions{Engine: engineFrom(c, o), Watch: watch(c, o), InjectOptions: opt, Output: c.String("output"),
 		Data: c.StringSlice("data"), Eval: c.StringSlice("eval"), Split: c.Float64("split"), DataOptions: dataOptions(c), MaxLength: c.Int("max-length"), Settings: settings, FusedMatMul: c.Bool("fused-matmul")})
 	if slices.Contains(slices.Concat(c.StringSlice("data"), c.StringSlice("eval")), data.Stdin) {
 		return run, err // there is no going on
 	}
 	return run, stopped(err, c.String("output"))
+}
+
+// settledBy refuses flags that say something about the injection where the model has one: they would change nothing.
+func settledBy(c *cli.Context, m *peftgraph.Model) error {
+	if m.Plan == nil {
+		return nil
+	}
+	for _, f := range methodFlags() {
+		switch name := f.Names()[0]; {
+		case !c.IsSet(name), name == "method", name == "seed": // the library refuses methods, and a run has a seed of its own
+		case name == "task" && c.String(name) == m.Plan.Task.Type:
+		case name == "task":
+			return usagef("--task %s: %s is injected for %s", c.String(name), m.Path, cmp.Or(m.Plan.Task.Type, "no task"))
+		default:
+			return hinted(usagef("--%s: %s is injected already, with its own settings", name, m.Path), "give it to peftgraph inject, or train the original model with --method")
+		}
+	}
+	return nil
 }
 
 // rightSplit is the action of --split.
