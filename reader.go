@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
@@ -98,14 +99,18 @@ func readLike(opt data.Options, run *train.Run, paths []string) (*data.Set, erro
 func likeRun(opt data.Options, run *train.Run) func(path string) data.Options {
 	as := readAs(opt, run)
 	return func(path string) data.Options {
-		own := slices.Contains(slices.Concat(run.TrainPaths(), run.EvalPaths()), absolute(path))
-		if opt.Format != "" || own && run.Data.Forced || filepath.Ext(path) == filepath.Ext(run.TrainFile) {
-			return as
+		of, own := as, slices.Contains(slices.Concat(run.TrainPaths(), run.EvalPaths()), absolute(path))
+		if named := opt.Format != "" || own && run.Data.Forced || extension(path) == extension(run.TrainFile); !named {
+			of = as.For(path)
 		}
-		of := as.For(path)
-		of.Latin1 = opt.Latin1 || own && as.Latin1
+		of.Latin1 = opt.Latin1 || own && as.Latin1 // another file may be in another encoding, and wouldn't look so
 		return of
 	}
+}
+
+// extension is what a file's name says of its format.
+func extension(path string) string {
+	return filepath.Ext(strings.TrimSuffix(strings.ToLower(path), ".gz"))
 }
 
 // absolute is a path as a run folder has it.

@@ -27,33 +27,12 @@ func methodFlags() []cli.Flag {
 	}
 	usages, order := map[string][]string{}, []string{}
 	isBool := map[string]bool{}
-	for _, name := range inject.Names() {
-		m, err := inject.New(name)
-		if err != nil {
-			panic(err) // a registered method can't be unknown
-		}
-		for _, s := range inject.Settings(m) {
+	for _, o := range owners() {
+		for _, s := range o.settings {
 			if usages[s.Flag] == nil {
 				order = append(order, s.Flag)
 			}
-			text := name + ": " + s.Usage
-			if s.Default != "" && !s.IsBool {
-				text += " (default: " + s.Default + ")"
-			}
-			usages[s.Flag] = append(usages[s.Flag], text)
-			isBool[s.Flag] = s.IsBool
-		}
-	}
-	for _, name := range task.Names() {
-		t, err := task.New(name)
-		if err != nil {
-			panic(err) // a registered task can't be unknown
-		}
-		for _, s := range task.Settings(t) {
-			if usages[s.Flag] == nil {
-				order = append(order, s.Flag)
-			}
-			text := name + ": " + s.Usage
+			text := o.name + ": " + s.Usage
 			if s.Default != "" && !s.IsBool {
 				text += " (default: " + s.Default + ")"
 			}
@@ -70,6 +49,31 @@ func methodFlags() []cli.Flag {
 		}
 	}
 	return flags
+}
+
+// An owner is a method or a task, and flag the one that asks for it.
+type owner struct {
+	flag, name string
+	settings   []setting.Setting
+}
+
+// owners are all methods and then all tasks.
+func owners() (out []owner) {
+	for _, name := range inject.Names() {
+		m, err := inject.New(name)
+		if err != nil {
+			panic(err) // a registered method can't be unknown
+		}
+		out = append(out, owner{"--method", name, inject.Settings(m)})
+	}
+	for _, name := range task.Names() {
+		t, err := task.New(name)
+		if err != nil {
+			panic(err) // a registered task can't be unknown
+		}
+		out = append(out, owner{"--task", name, task.Settings(t)})
+	}
+	return out
 }
 
 func headKinds() (names []string) {
@@ -131,14 +135,9 @@ func has(settings []setting.Setting, flag string) bool {
 // ownersText says which methods and tasks have a setting.
 func ownersText(flag string) string {
 	var out []string
-	for _, name := range inject.Names() {
-		if m, err := inject.New(name); err == nil && has(inject.Settings(m), flag) {
-			out = append(out, "--method "+name)
-		}
-	}
-	for _, name := range task.Names() {
-		if t, err := task.New(name); err == nil && has(task.Settings(t), flag) {
-			out = append(out, "--task "+name)
+	for _, o := range owners() {
+		if has(o.settings, flag) {
+			out = append(out, o.flag+" "+o.name)
 		}
 	}
 	return strings.Join(out, ", ")
