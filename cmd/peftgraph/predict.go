@@ -115,6 +115,11 @@ func predict(c *cli.Context, o *console, p *peftgraph.Predictor, asked requests)
 // texts returns what --text and --pair give, else the lines of standard input.
 func texts(c *cli.Context) (requests, error) {
 	given := c.StringSlice("text")
+	for _, f := range dataFlags() {
+		if name := f.Names()[0]; c.IsSet(name) && !c.IsSet("data") {
+			return nil, hinted(usagef("predict: --%s says how --data is read", name), "--data - for rows on standard input")
+		}
+	}
 	if c.IsSet("data") && (len(given) > 0 || c.IsSet("pair")) {
 		return nil, usagef("predict: --data has the texts; leave one of --data and --text away")
 	}
