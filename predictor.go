@@ -105,7 +105,12 @@ func (p *Predictor) Predict(ctx context.Context, texts ...string) ([]Prediction,
 // PredictEach answers requests, in their order. When ctx ends it returns ctx's error at once; what of it nobody has begun to
 // compute isn't computed.
 func (p *Predictor) PredictEach(ctx context.Context, requests ...Request) ([]Prediction, error) {
-	c, err := p.call(requests)
+	return p.predictEach(ctx, p.opt.Engine, requests)
+}
+
+// predictEach is PredictEach with what e has to tell of it.
+func (p *Predictor) predictEach(ctx context.Context, e Engine, requests []Request) ([]Prediction, error) {
+	c, err := p.call(e, requests)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +118,7 @@ func (p *Predictor) PredictEach(ctx context.Context, requests ...Request) ([]Pre
 		if err := p.enqueue(ctx, c); err != nil {
 			return nil, err
 		}
-		if err := p.await(ctx, c); err != nil {
+		if err := p.await(ctx, e, c); err != nil {
 			p.cancel(c)
 			return nil, err
 		}
@@ -122,8 +127,8 @@ func (p *Predictor) PredictEach(ctx context.Context, requests ...Request) ([]Pre
 }
 
 // await returns once all rows of a call are done, or one failed, or ctx ended.
-func (p *Predictor) await(ctx context.Context, c *call) error {
-	progress := p.opt.step("predicting")
+func (p *Predictor) await(ctx context.Context, e Engine, c *call) error {
+	progress := e.step("predicting")
 	for done := 0; done < len(c.rows); {
 		select {
 		case r := <-c.results:
@@ -140,7 +145,7 @@ func (p *Predictor) await(ctx context.Context, c *call) error {
 }
 
 // call encodes the requests, each text cut as its own run cut it.
-func (p *Predictor) call(requests []Request) (*call, error) {
+func (p *Predictor) call(e Engine, requests []Request) (*call, error) {
 	c := &call{sets: make([]*data.Dataset, len(p.tasks))}
 	asked := make([]data.Set, len(p.tasks))
 	for _, r := range requests {
@@ -158,7 +163,7 @@ func (p *Predictor) call(requests []Request) (*call, error) {
 		if set.Examples == nil {
 			continue
 		}
-		d, err := p.readers[k].dataset(p.opt.Engine, set, p.serving.Tasks[k].Task)
+		d, err := p.readers[k].dataset(e, set, p.serving.Tasks[k].Task)
 		if err != nil {
 			return nil, err
 		}

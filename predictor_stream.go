@@ -65,14 +65,14 @@ const (
 func (p *Predictor) PredictStream(ctx context.Context, requests iter.Seq2[Request, error], answer func(Prediction) error) (skipped int, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s := &stream{p: p, in: make(chan streamed, streamBatches*p.opt.BatchSize)}
+	s := &stream{p: p, in: make(chan streamed, streamBatches*p.opt.BatchSize), cut: make([]int, len(p.tasks)), answered: make([]int, len(p.tasks))}
 	go s.read(ctx, requests)
 	for {
 		chunk, ended, err := s.gather(ctx)
 		if err != nil {
 			return s.skipped, err
 		}
-		predictions, err := p.PredictEach(ctx, chunk...)
+		predictions, err := p.predictEach(ctx, s.engine(), chunk)
 		if err != nil {
 			return s.skipped, err
 		}
@@ -80,6 +80,7 @@ func (p *Predictor) PredictStream(ctx context.Context, requests iter.Seq2[Reques
 			if err := answer(prediction); err != nil {
 				return s.skipped, err
 			}
+			s.count(prediction)
 		}
 		if ended {
 			s.say()
@@ -93,6 +94,9 @@ type stream struct {
 	p       *Predictor
 	in      chan streamed
 	skipped int
+	// by task
+	answered, cut []int
+	done          int // requests that are answered
 }
 
 type streamed struct {
@@ -150,8 +154,34 @@ func (s *stream) pass(bad *data.RowError) {
 	}
 }
 
-// say tells how many rows were passed over.
+// engine tells of a part of the stream as of the whole.
+func (s *stream) engine() Engine {
+	e := s.p.opt.Engine
+	e.Note = nil // each part has texts that were cut: see say
+	if tell, before := e.Progress, s.done; tell != nil {
+		e.Progress = func(step string, done, _ int64) { tell(step, int64(before)+done, -1) }
+	}
+	return e
+}
+
+func (s *stream) count(p Prediction) {
+	k, err := s.p.task(p.Task)
+	if err != nil {
+		return // it is answered, so there is such a task
+	}
+	s.done++
+	if s.answered[k]++; p.Truncated {
+		s.cut[k]++
+	}
+}
+
+// say tells how many texts were cut and how many rows were passed over.
 func (s *stream) say() {
+	for k, n := range s.cut {
+		if n > 0 {
+			s.p.readers[k].noteCut(s.p.opt.Engine, s.p.serving.Tasks[k].Name, n, s.answered[k])
+		}
+	}
 	if s.skipped > 0 {
 		s.p.opt.notef("rows without an answer, since they can't be read: %d", s.skipped)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,6 +51,35 @@ func TestStreamKeepsItsOrder(t *testing.T) {
 	}
 	if fmt.Sprint(notes) != "[x.tsv:4: 1 fields: the row is passed over rows without an answer, since they can't be read: 1]" {
 		t.Errorf("%q", notes)
+	}
+}
+
+// Texts that are cut are told once, and what is done is counted from the beginning.
+func TestStreamIsToldOfAsOne(t *testing.T) {
+	f := &fakeModel{bad: -1}
+	var notes []string
+	var done []int64
+	p := f.predictor(t, PredictorOptions{BatchSize: 1, Engine: Engine{Note: func(line string) { notes = append(notes, line) },
+		Progress: func(_ string, n, total int64) {
+			if done = append(done, n); total != -1 {
+				t.Error("total", total)
+			}
+		}}})
+	requests := func(yield func(Request, error) bool) {
+		for i := range 3 * streamBatches {
+			if !yield(Request{Adapter: "1", Text: words(4 + i%4)}, nil) {
+				return
+			}
+		}
+	}
+	if _, err := p.PredictStream(t.Context(), requests, func(Prediction) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("[1: %d of %d texts are longer than 6 tokens and were cut]", 3*streamBatches/4, 3*streamBatches); fmt.Sprint(notes) != want {
+		t.Errorf("%v, want %s", notes, want)
+	}
+	if len(done) != 3*streamBatches || !slices.IsSorted(done) || done[len(done)-1] != 3*streamBatches {
+		t.Error("progress", done)
 	}
 }
 

@@ -57,13 +57,17 @@ func (r *reader) dataset(e Engine, set *data.Set, of inject.Task) (*data.Dataset
 	}
 	d.OneLength = r.oneLength
 	if d.Truncated > 0 {
-		of := ""
-		if set.Path != "" {
-			of = set.Path + ": "
-		}
-		e.notef("%s%d of %d texts are longer than %d tokens and were cut", of, d.Truncated, len(set.Examples), r.maxLength)
+		r.noteCut(e, set.Path, d.Truncated, len(set.Examples))
 	}
 	return d, nil
+}
+
+// noteCut says how many texts of something, which may have no name, were cut.
+func (r *reader) noteCut(e Engine, of string, n, all int) {
+	if of != "" {
+		of += ": "
+	}
+	e.notef("%s%d of %d texts are longer than %d tokens and were cut", of, n, all, r.maxLength)
 }
 
 // columns returns the reader's options that a run was trained with.
