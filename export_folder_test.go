@@ -87,7 +87,7 @@ func (c deployedCase) train(t *testing.T, dir string) *peftgraph.Run {
 		t.Fatal(err)
 	}
 	opt := options(filepath.Join(dir, "run"), file, lora(t))
-	opt.Eval, opt.Task = file, need(peftgraph.NewTask(c.task))(t)
+	opt.Eval, opt.Task = []string{file}, need(peftgraph.NewTask(c.task))(t)
 	return need(need(peftgraph.Open("model/model.onnx"))(t).Train(t.Context(), opt))(t)
 }
 
@@ -125,7 +125,7 @@ func (c deployedCase) sameAnswers(t *testing.T, run, deployed *peftgraph.Run) {
 			delete(m, "logits")
 			answers[i] = append(answers[i], m)
 		}
-		reached[i] = need(r.Evaluate(t.Context(), peftgraph.EvaluateOptions{Data: filepath.Join(filepath.Dir(run.Dir), "data.jsonl")}))(t).Metrics
+		reached[i] = need(r.Evaluate(t.Context(), peftgraph.EvaluateOptions{Data: []string{filepath.Join(filepath.Dir(run.Dir), "data.jsonl")}}))(t).Metrics
 	}
 	alike(t, "answers", fmt.Sprint(answers[1]), fmt.Sprint(answers[0]))
 	alike(t, "metrics", fmt.Sprint(reached[1]), fmt.Sprint(reached[0]))
