@@ -183,6 +183,12 @@ func (p *Predictor) run(ctx context.Context, rows []*row) error {
 	var tasks []int
 	for _, r := range rows {
 		d.Encodings, tasks = append(d.Encodings, r.Encoding), append(tasks, r.task)
+		d.Sparse = d.Sparse || r.call.sets[r.task].Sparse
+	}
+	for _, r := range rows {
+		if d.Sparse {
+			d.Weights = append(d.Weights, r.call.sets[r.task].TokenWeights(r.at))
+		}
 	}
 	out, err := p.serving.Predict(ctx, d, tasks, len(rows), nil)
 	if err != nil {

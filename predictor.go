@@ -58,7 +58,7 @@ func (r *Run) Predictor(ctx context.Context, opt PredictorOptions) (*Predictor, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.serve(ctx, e)
+	s, err := r.serveChosen(ctx, e)
 	if err != nil {
 		return nil, err
 	}

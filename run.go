@@ -158,6 +158,20 @@ func (r *Run) serve(ctx context.Context, e *engine) (*serving, error) {
 	return e.serve(ctx, r.Dir, g, r.Plan)
 }
 
+// serveChosen is serve for answers: of a task in which some tokens count, the others' outputs aren't computed.
+func (r *Run) serveChosen(ctx context.Context, e *engine) (*serving, error) {
+	if err := r.load(); err != nil {
+		return nil, err
+	}
+	g := r.graph.Clone()
+	inject.Deploy(g)
+	g, err := train.Cut(g, r.Plan)
+	if err != nil {
+		return nil, err
+	}
+	return e.serve(ctx, r.Dir, g, r.Plan)
+}
+
 // EvaluateOptions say what a run is judged on.
 type EvaluateOptions struct {
 	Engine
@@ -183,7 +197,7 @@ func (r *Run) Evaluate(ctx context.Context, opt EvaluateOptions) (*Evaluation, e
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.serve(ctx, e)
+	s, err := r.serveChosen(ctx, e)
 	if err != nil {
 		return nil, err
 	}
