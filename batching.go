@@ -13,6 +13,7 @@ import (
 type call struct {
 	sets      []*data.Dataset // by task; nil where it asks nothing of it
 	examples  []place         // by request
+	ids       []string        // the same
 	rows      []*row
 	unstarted int
 	results   chan result // has room for all that there can be
@@ -35,6 +36,14 @@ type row struct {
 	task int
 	at   int // in the task's set
 	out  []float32
+}
+
+// weights choose the tokens that are answered for: all, unless the row's own task chooses some.
+func (r *row) weights() []float32 {
+	if set := r.call.sets[r.task]; set.Sparse {
+		return set.Weights[r.at]
+	}
+	return slices.Repeat([]float32{1}, len(r.IDs))
 }
 
 func byLength(a, b *row) int { return cmp.Compare(len(b.IDs), len(a.IDs)) }
@@ -185,9 +194,9 @@ func (p *Predictor) run(ctx context.Context, rows []*row) error {
 		d.Encodings, tasks = append(d.Encodings, r.Encoding), append(tasks, r.task)
 		d.Sparse = d.Sparse || r.call.sets[r.task].Sparse
 	}
-	for _, r := range rows {
-		if d.Sparse {
-			d.Weights = append(d.Weights, r.call.sets[r.task].TokenWeights(r.at))
+	if d.Sparse {
+		for _, r := range rows {
+			d.Weights = append(d.Weights, r.weights())
 		}
 	}
 	out, err := p.serving.Predict(ctx, d, tasks, len(rows), nil)

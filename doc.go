@@ -6,10 +6,10 @@
 //	model, err := peftgraph.Open("model/model.onnx")                    // what is it? Model.Inspect says
 //	lora, err := peftgraph.NewMethod("lora", "rank=8")                  // methods: see inject.Names
 //	run, err := model.Train(ctx, peftgraph.TrainOptions{                // injects, trains, keeps the best
-//		Output: "run", Data: "train.tsv", Eval: "dev.tsv",
+//		Output: "run", Data: []string{"train.tsv"}, Eval: []string{"dev.tsv"},
 //		InjectOptions: peftgraph.InjectOptions{Methods: []inject.Method{lora}},
 //	})
-//	score, err := run.Evaluate(ctx, peftgraph.EvaluateOptions{Data: "test.tsv"})
+//	score, err := run.Evaluate(ctx, peftgraph.EvaluateOptions{Data: []string{"test.tsv"}})
 //	exported, err := run.Export(ctx, peftgraph.ExportOptions{Path: "deploy/model.onnx"})
 //
 // Open recognises the encoder by its structure. [Model.Train] writes a run folder: the best adapter in Hugging Face PEFT's layout,

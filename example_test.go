@@ -25,7 +25,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	run, err := model.Train(ctx, peftgraph.TrainOptions{Output: "run", Data: "train.tsv", Eval: "dev.tsv",
+	run, err := model.Train(ctx, peftgraph.TrainOptions{Output: "run", Data: []string{"train.tsv"}, Eval: []string{"dev.tsv"},
 		InjectOptions: peftgraph.InjectOptions{Methods: []inject.Method{lora}}})
 	if err != nil {
 		log.Fatal(err)

@@ -95,5 +95,9 @@ func trained(dir, data, method string, settings ...string) (*peftgraph.Run, erro
 func options(dir, data string, methods ...inject.Method) peftgraph.TrainOptions {
 	s := train.DefaultSettings()
 	s.Epochs, s.BatchSize, s.LearningRate = 2, 4, 1e-2
-	return peftgraph.TrainOptions{Output: dir, Data: data, Settings: s, InjectOptions: peftgraph.InjectOptions{Methods: methods}}
+	var files []string
+	if data != "" {
+		files = []string{data}
+	}
+	return peftgraph.TrainOptions{Output: dir, Data: files, Settings: s, InjectOptions: peftgraph.InjectOptions{Methods: methods}}
 }

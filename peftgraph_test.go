@@ -105,7 +105,7 @@ func TestTrainedRunOpens(t *testing.T) {
 		t.Error(saved)
 	}
 	opt := options(filepath.Join(t.TempDir(), "run"), "train.tsv")
-	opt.Eval = "dev.tsv"
+	opt.Eval = []string{"dev.tsv"}
 	var begun peftgraph.Begun
 	epochs := 0
 	opt.Begin = func(b peftgraph.Begun) { begun = b }
@@ -122,7 +122,7 @@ func TestTrainedRunOpens(t *testing.T) {
 	before := need(peftgraph.OpenRun(path))(t)
 	var answers []string
 	for _, r := range []*peftgraph.Run{run, opened, before} {
-		e := need(r.Evaluate(t.Context(), peftgraph.EvaluateOptions{Data: "dev.tsv"}))(t)
+		e := need(r.Evaluate(t.Context(), peftgraph.EvaluateOptions{Data: []string{"dev.tsv"}}))(t)
 		if e.Examples != 8 || r != before && e.Metrics["accuracy"] != run.Best["accuracy"] {
 			t.Error(e, run.Best)
 		}

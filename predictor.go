@@ -50,6 +50,10 @@ type Request struct {
 	Adapter    string // its name; "" where there is only one
 	Text, Pair string
 	HasPair    bool
+	Words      []string // the text in words, for a task that answers for each; Text is then ignored
+	ID         string   // given back with the answer
+	File       string   // where it is from, for messages; "" for nowhere
+	Row        int      // in the file, from 1; 0 for none
 }
 
 // Predictor gives the run's model to onnxruntime. The caller closes the predictor.
@@ -58,7 +62,7 @@ func (r *Run) Predictor(ctx context.Context, opt PredictorOptions) (*Predictor, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.serveChosen(ctx, e)
+	s, err := r.answerer(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +105,12 @@ func (p *Predictor) Predict(ctx context.Context, texts ...string) ([]Prediction,
 // PredictEach answers requests, in their order. When ctx ends it returns ctx's error at once; what of it nobody has begun to
 // compute isn't computed.
 func (p *Predictor) PredictEach(ctx context.Context, requests ...Request) ([]Prediction, error) {
-	c, err := p.call(requests)
+	return p.predictEach(ctx, p.opt.Engine, requests)
+}
+
+// predictEach is PredictEach with what e has to tell of it.
+func (p *Predictor) predictEach(ctx context.Context, e Engine, requests []Request) ([]Prediction, error) {
+	c, err := p.call(e, requests)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +118,7 @@ func (p *Predictor) PredictEach(ctx context.Context, requests ...Request) ([]Pre
 		if err := p.enqueue(ctx, c); err != nil {
 			return nil, err
 		}
-		if err := p.await(ctx, c); err != nil {
+		if err := p.await(ctx, e, c); err != nil {
 			p.cancel(c)
 			return nil, err
 		}
@@ -118,8 +127,8 @@ func (p *Predictor) PredictEach(ctx context.Context, requests ...Request) ([]Pre
 }
 
 // await returns once all rows of a call are done, or one failed, or ctx ended.
-func (p *Predictor) await(ctx context.Context, c *call) error {
-	progress := p.opt.step("predicting")
+func (p *Predictor) await(ctx context.Context, e Engine, c *call) error {
+	progress := e.step("predicting")
 	for done := 0; done < len(c.rows); {
 		select {
 		case r := <-c.results:
@@ -136,24 +145,25 @@ func (p *Predictor) await(ctx context.Context, c *call) error {
 }
 
 // call encodes the requests, each text cut as its own run cut it.
-func (p *Predictor) call(requests []Request) (*call, error) {
+func (p *Predictor) call(e Engine, requests []Request) (*call, error) {
 	c := &call{sets: make([]*data.Dataset, len(p.tasks))}
-	asked := make([][]data.Example, len(p.tasks))
+	asked := make([]data.Set, len(p.tasks))
 	for _, r := range requests {
 		k, err := p.task(r.Adapter)
 		if err != nil {
 			return nil, err
 		}
-		c.examples = append(c.examples, place{k, len(asked[k])})
-		asked[k] = append(asked[k], data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair})
+		c.examples = append(c.examples, place{k, len(asked[k].Examples)})
+		ask(&asked[k], r, cmp.Or(r.File, p.serving.Tasks[k].Name, "what is asked"))
+		c.ids = append(c.ids, r.ID)
 	}
 	windows := make([][][]int, len(p.tasks))
-	for k, examples := range asked {
-		if examples == nil {
+	for k := range asked {
+		set := &asked[k]
+		if set.Examples == nil {
 			continue
 		}
-		t := p.serving.Tasks[k]
-		d, err := p.readers[k].dataset(p.opt.Engine, &data.Set{Path: t.Name, Examples: examples}, t.Task)
+		d, err := p.readers[k].dataset(e, set, p.serving.Tasks[k].Task)
 		if err != nil {
 			return nil, err
 		}
@@ -168,6 +178,21 @@ func (p *Predictor) call(requests []Request) (*call, error) {
 	return c, nil
 }
 
+// ask puts a request into a set, as from that file.
+func ask(set *data.Set, r Request, file string) {
+	part := slices.Index(set.Files, file)
+	if part < 0 {
+		part = len(set.Files)
+		set.Files = append(set.Files, file)
+	}
+	set.Path = set.Files[0]
+	ex := data.Example{Text: r.Text, Pair: r.Pair, HasPair: r.HasPair, Words: r.Words, Part: int32(part), Row: r.Row}
+	if r.ID != "" {
+		ex.Fields = map[string][]string{idField: {r.ID}}
+	}
+	set.Examples = append(set.Examples, ex)
+}
+
 // answers reads the outputs of a call's rows, once all are done.
 func (p *Predictor) answers(c *call) []Prediction {
 	rows, windows := make([][][]float32, len(c.sets)), make([][][]int, len(c.sets))
@@ -180,9 +205,11 @@ func (p *Predictor) answers(c *call) []Prediction {
 		rows[r.task][r.at] = r.out
 	}
 	var out []Prediction
-	for _, at := range c.examples {
+	for i, at := range c.examples {
 		k := at.task
-		out = append(out, predict(p.tasks[k], p.serving.Tasks[k], c.sets[k], rows[k], at.example, windows[k][at.example]))
+		answer := predict(p.tasks[k], p.serving.Tasks[k], c.sets[k], rows[k], at.example, windows[k][at.example])
+		answer.ID = c.ids[i]
+		out = append(out, answer)
 	}
 	return out
 }

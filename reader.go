@@ -1,8 +1,12 @@
 package peftgraph
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/models"
@@ -53,29 +57,72 @@ func (r *reader) dataset(e Engine, set *data.Set, of inject.Task) (*data.Dataset
 	}
 	d.OneLength = r.oneLength
 	if d.Truncated > 0 {
-		of := ""
-		if set.Path != "" {
-			of = set.Path + ": "
-		}
-		e.notef("%s%d of %d texts are longer than %d tokens and were cut", of, d.Truncated, len(set.Examples), r.maxLength)
+		r.noteCut(e, set.Path, d.Truncated, len(set.Examples))
 	}
 	return d, nil
+}
+
+// noteCut says how many texts of something, which may have no name, were cut.
+func (r *reader) noteCut(e Engine, of string, n, all int) {
+	if of != "" {
+		of += ": "
+	}
+	e.notef("%s%d of %d texts are longer than %d tokens and were cut", of, n, all, r.maxLength)
 }
 
 // columns returns the reader's options that a run was trained with.
 func columns(run *train.Run) data.Options {
 	return data.Options{Schema: schema(run.Plan.Task), Format: run.Data.Format, TextColumn: run.Data.Text, PairColumn: run.Data.Pair,
-		LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header}
+		LabelColumn: run.Data.Label, LabelBase: run.Data.Base, NoHeader: !run.Data.Header, Join: run.Data.Join, Strict: run.Data.Strict,
+		Latin1: run.Data.Latin1}
 }
 
-// readAs is how the run's own data was read, where the options say nothing else.
+// readAs is how the run's own data was read, where the options say nothing else; its columns' names hold in another format too. Files that aren't the run's own may be of another
+// format: see [data.Options.For].
 func readAs(opt data.Options, run *train.Run) data.Options {
-	as := columns(run)
-	if opt == (data.Options{}) && run.Data.Format != "" {
+	as, asked := columns(run), opt
+	asked.Strict, asked.Latin1, asked.NoLabel, asked.Join = false, false, false, ""
+	if asked == (data.Options{}) && run.Data.Format != "" {
+		as.Strict, as.Latin1, as.NoLabel, as.Join = as.Strict || opt.Strict, as.Latin1 || opt.Latin1, opt.NoLabel, cmp.Or(opt.Join, as.Join)
 		return as
 	}
 	opt.Schema = as.Schema
+	if asked.Format = ""; asked == (data.Options{}) && run.Data.Header {
+		opt.TextColumn, opt.PairColumn, opt.LabelColumn, opt.LabelBase = as.TextColumn, as.PairColumn, as.LabelColumn, as.LabelBase
+		opt.Join = cmp.Or(opt.Join, as.Join)
+	}
 	return opt
+}
+
+// readLike reads files as likeRun says.
+func readLike(opt data.Options, run *train.Run, paths []string) (*data.Set, error) {
+	return data.ReadEach(paths, likeRun(opt, run))
+}
+
+// likeRun returns what readAs says for a file, in the format that its own name says unless one was asked for.
+func likeRun(opt data.Options, run *train.Run) func(path string) data.Options {
+	as := readAs(opt, run)
+	return func(path string) data.Options {
+		of, own := as, slices.Contains(slices.Concat(run.TrainPaths(), run.EvalPaths()), absolute(path))
+		if named := opt.Format != "" || own && run.Data.Forced || extension(path) == extension(run.TrainFile); !named {
+			of = as.For(path)
+		}
+		of.Latin1 = opt.Latin1 || own && as.Latin1 // another file may be in another encoding, and wouldn't look so
+		return of
+	}
+}
+
+// extension is what a file's name says of its format.
+func extension(path string) string {
+	return filepath.Ext(strings.TrimSuffix(strings.ToLower(path), ".gz"))
+}
+
+// absolute is a path as a run folder has it.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != data.Stdin {
+		return abs
+	}
+	return path
 }
 
 // madeUp is a data set of random tokens with texts of several lengths, for comparing without data.

@@ -158,8 +158,8 @@ func (r *Run) serve(ctx context.Context, e *engine) (*serving, error) {
 	return e.serve(ctx, r.Dir, g, r.Plan)
 }
 
-// serveChosen is serve for answers: of a task in which some tokens count, the others' outputs aren't computed.
-func (r *Run) serveChosen(ctx context.Context, e *engine) (*serving, error) {
+// answerer is serve for who wants answers, not all outputs: a sparse task's are computed where it wants them.
+func (r *Run) answerer(ctx context.Context, e *engine) (*serving, error) {
 	if err := r.load(); err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (r *Run) serveChosen(ctx context.Context, e *engine) (*serving, error) {
 // EvaluateOptions say what a run is judged on.
 type EvaluateOptions struct {
 	Engine
-	Data        string       // labelled text
+	Data        []string     // files of labelled text, as [data.Files] takes them; "-" is standard input
 	DataOptions data.Options // how it is read; the zero value reads it as the run's own data
 	BatchSize   int          // 0 is that of train.DefaultSettings
 }
@@ -184,27 +184,33 @@ type EvaluateOptions struct {
 type Evaluation struct {
 	Examples  int
 	Truncated int // texts longer than the run's
+	Skipped   int // bad rows, which were passed over
 	Metrics   task.Scores
-	Detail    task.Answer // what the task has to tell beside them, such as each class's precision and recall; nil for some
+	// Warnings are what is doubtful although the metrics may look well, in a line each.
+	Warnings []string
+	Detail   task.Answer // what the task has to tell beside them, such as each class's precision and recall; nil for some
 }
 
 // Evaluate judges the run by its task's metrics.
 func (r *Run) Evaluate(ctx context.Context, opt EvaluateOptions) (*Evaluation, error) {
-	if opt.Data == "" {
+	if len(opt.Data) == 0 {
 		return nil, settingf("Data", "labelled text to judge on is needed")
 	}
 	e, err := opt.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.serveChosen(ctx, e)
+	s, err := r.answerer(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	set, err := data.Read(opt.Data, readAs(opt.DataOptions, r.Run))
+	set, err := readLike(opt.DataOptions, r.Run, opt.Data)
 	if err != nil {
 		return nil, err
+	}
+	if bad := set.SkippedText(); bad != "" {
+		opt.notef("%s", bad)
 	}
 	d, err := r.reader.dataset(opt.Engine, set, r.Plan.Task)
 	if err != nil {
@@ -214,7 +220,11 @@ func (r *Run) Evaluate(ctx context.Context, opt EvaluateOptions) (*Evaluation, e
 	if err != nil {
 		return nil, err
 	}
-	return evaluate(r.Plan.Task, d, rows)
+	out, err := evaluate(r.Plan.Task, d, rows)
+	if err == nil {
+		out.Skipped = set.Skipped
+	}
+	return out, err
 }
 
 // A FinishedError says that a run has nothing left to train.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
@@ -128,6 +129,9 @@ func evaluate(of inject.Task, d *data.Dataset, rows [][]float32) (*Evaluation, e
 	if out.Metrics, err = t.Evaluate(r); err != nil {
 		return nil, err
 	}
+	if t, ok := t.(task.Warner); ok {
+		out.Warnings = t.Warn(r)
+	}
 	if t, ok := t.(task.Detailer); ok {
 		out.Detail, err = t.Detail(r)
 	}
@@ -138,6 +142,7 @@ func evaluate(of inject.Task, d *data.Dataset, rows [][]float32) (*Evaluation, e
 // fields beside the task and the text.
 type Prediction struct {
 	Task       string // the adapter's name, where there are several
+	ID         string // the request's
 	Text, Pair string
 	Answer     task.Answer // as its task has it: a [task.ClassAnswer], a [task.ValueAnswer], …
 	Truncated  bool        // the text was cut to the run's length
@@ -158,9 +163,10 @@ func predict(of task.Task, t multitask.Task, d *data.Dataset, rows [][]float32, 
 func (p Prediction) MarshalJSON() ([]byte, error) {
 	head, err := json.Marshal(struct {
 		Task string `json:"task,omitempty"`
+		ID   string `json:"id,omitempty"`
 		Text string `json:"text"`
 		Pair string `json:"pair,omitempty"`
-	}{p.Task, p.Text, p.Pair})
+	}{p.Task, p.ID, p.Text, p.Pair})
 	if err != nil {
 		return nil, err
 	}
@@ -171,18 +177,33 @@ func (p Prediction) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "%s,%s", head[:len(head)-1], body[1:]), nil
 }
 
-// Lines are the prediction as the predict command prints it.
+// oneLine makes a text one line.
+var oneLine = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
+
+// Lines are the prediction as the predict command prints it: the answer with the text behind it or, where an answer is a list, the
+// text with the answer's lines below it, which begin with a tab.
 func (p Prediction) Lines() []string {
-	text := p.Text
-	if p.Pair != "" {
-		text += " | " + p.Pair
+	text, pair := oneLine.Replace(p.Text), oneLine.Replace(p.Pair)
+	name, both := p.Task, text
+	if name != "" {
+		name += "\t"
+	}
+	if pair != "" {
+		both += " | " + pair
+	}
+	switch a := p.Answer.(type) {
+	case task.Listed:
+		out := []string{name + both}
+		for _, line := range a.Lines() {
+			out = append(out, "\t"+oneLine.Replace(line))
+		}
+		return out
+	case task.OfPair:
+		both = text
 	}
 	var out []string
 	for _, line := range p.Answer.Lines() {
-		if p.Task != "" {
-			line = p.Task + "\t" + line
-		}
-		out = append(out, line+"\t"+text)
+		out = append(out, name+line+"\t"+both)
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train"
@@ -21,10 +22,14 @@ type TrainOptions struct {
 	// InjectOptions are for a model that isn't injected yet. Where its classes aren't named, they come from the data; its
 	// Seed is that of Settings, and its Tokenizer the one for all texts.
 	InjectOptions
-	Output      string       // the run folder to make
-	Data        string       // labelled text to train on
-	Eval        string       // labelled text that decides which epoch was best; "" takes the last
-	DataOptions data.Options // how both are read
+	Output string // the run folder to make
+	// Data are files of labelled text to train on, and Eval those that decide which epoch was best, as [data.Files] takes them; "-"
+	// is standard input.
+	Data, Eval []string
+	// Split, where there is no Eval, is the share of the data that is held out to decide it, drawn with the seed of Settings. With
+	// neither, the last epoch counts as the best.
+	Split       float64
+	DataOptions data.Options // how the data are read
 	MaxLength   int          // tokens after which a text is cut; 0 is [DefaultMaxLength]
 	Settings    train.Settings
 	FusedMatMul bool // let the gradient graph use com.microsoft.FusedMatMul
@@ -40,7 +45,7 @@ type ResumeOptions struct {
 // Watch is what a caller hears and sees of training.
 type Watch struct {
 	Begin     func(Begun)       // where set, is told what the work will be
-	Report    func(train.Event) // where set, is told of each step, evaluation and epoch
+	Report    func(train.Event) // where set, is told of each step, evaluation and epoch, and of what is doubtful
 	DumpGraph string            // where set, the training graph is also written to this file
 }
 
@@ -48,7 +53,7 @@ type Watch struct {
 type Begun struct {
 	Plan         *inject.Plan
 	Settings     train.Settings
-	Examples     int
+	Examples     int // rows of the data, but for blocks that a task packs them into
 	Tokens       int // of all examples
 	Longest      int // tokens of the longest example
 	EvalExamples int // 0 where there is nothing to judge on
@@ -101,10 +106,15 @@ func (m *Model) job(opt TrainOptions) (*job, error) {
 	if err := opt.Settings.Validate(); err != nil {
 		return nil, &SettingError{"", err.Error()}
 	}
-	for _, need := range []struct{ name, value string }{{"Data", opt.Data}, {"Output", opt.Output}} {
-		if need.value == "" {
-			return nil, settingf(need.name, "it is needed")
-		}
+	switch {
+	case len(opt.Data) == 0:
+		return nil, settingf("Data", "it is needed")
+	case opt.Output == "":
+		return nil, settingf("Output", "it is needed")
+	case opt.Split != 0 && len(opt.Eval) > 0:
+		return nil, settingf("Split", "setting Eval has what to judge on; leave one of both away")
+	case !(opt.Split >= 0 && opt.Split < 1):
+		return nil, settingf("Split", "%v: must be above 0 and below 1", opt.Split)
 	}
 	j := &job{Engine: opt.Engine, Watch: opt.Watch, autodiff: autodiff.Options{FusedMatMul: opt.FusedMatMul}}
 	var err error
@@ -129,6 +139,9 @@ func (m *Model) job(opt TrainOptions) (*job, error) {
 	}
 	if err := j.read(set, opt); err != nil {
 		return nil, err
+	}
+	if slices.Contains(slices.Concat(opt.Data, opt.Eval), data.Stdin) {
+		j.notef("standard input can't be read again: this run can't be resumed")
 	}
 	j.create = func() error { return j.run.Create(j.reader.tokenizer.Path()) }
 	return j, j.run.SetModel(m.Path)
@@ -157,7 +170,7 @@ func (m *Model) trainable(opt *TrainOptions) (*Model, *data.Set, error) {
 		return nil, nil, err
 	}
 	opt.DataOptions.Schema = t.Schema()
-	set, err := data.Read(opt.Data, opt.DataOptions)
+	set, err := data.ReadAll(opt.Data, opt.DataOptions)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -168,23 +181,59 @@ func (m *Model) trainable(opt *TrainOptions) (*Model, *data.Set, error) {
 	return m, set, err
 }
 
-// read encodes the data.
+// read encodes the data, and says what is doubtful about them.
 func (j *job) read(set *data.Set, opt TrainOptions) (err error) {
-	if j.train, err = j.reader.dataset(j.Engine, set, j.run.Plan.Task); err != nil {
+	j.run.MaxLength = j.reader.maxLength
+	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header,
+		Base: set.LabelBase, Join: set.Join, Strict: opt.DataOptions.Strict, Latin1: opt.DataOptions.Latin1, Forced: opt.DataOptions.Format != "", Split: opt.Split}
+	var eval *data.Set
+	if len(opt.Eval) > 0 {
+		if eval, err = data.ReadAll(opt.Eval, opt.DataOptions); err != nil {
+			return err
+		}
+	}
+	j.notes(set.SkippedText())
+	if eval != nil {
+		j.notes(eval.SkippedText())
+	}
+	if set, eval, err = j.encode(set, eval); err != nil {
 		return err
 	}
-	if opt.Eval != "" {
-		eval, err := data.Read(opt.Eval, opt.DataOptions)
-		if err != nil {
-			return err
-		}
-		if j.eval, err = j.reader.dataset(j.Engine, eval, j.run.Plan.Task); err != nil {
-			return err
+	if j.run.Data.Split > 0 {
+		j.notes(data.SplitText(set, eval))
+	}
+	j.notes(data.Compare(set, eval, j.run.Plan.Task.Labels)...)
+	files, err := data.Files(opt.Data...)
+	if err != nil {
+		return err
+	}
+	judged, err := data.Files(opt.Eval...)
+	if err != nil {
+		return err
+	}
+	return j.run.SetData(files, judged)
+}
+
+// notes passes on lines that aren't empty.
+func (j *job) notes(lines ...string) {
+	for _, line := range lines {
+		if line != "" {
+			j.notef("%s", line)
 		}
 	}
-	j.run.MaxLength = j.reader.maxLength
-	j.run.Data = train.DataColumns{Format: set.Format, Text: set.TextColumn, Pair: set.PairColumn, Label: set.LabelColumn, Header: set.Header, Base: set.LabelBase}
-	return j.run.SetData(opt.Data, opt.Eval)
+}
+
+// encode encodes the data, of which a part is held out where the run says so. It returns what is trained on and judged on.
+func (j *job) encode(set, eval *data.Set) (_, _ *data.Set, err error) {
+	if share := j.run.Data.Split; share > 0 {
+		if set, eval, err = data.Split(set, share, j.run.Settings.Seed); err != nil {
+			return nil, nil, err
+		}
+	}
+	if j.train, err = j.reader.dataset(j.Engine, set, j.run.Plan.Task); err == nil && eval != nil {
+		j.eval, err = j.reader.dataset(j.Engine, eval, j.run.Plan.Task)
+	}
+	return set, eval, err
 }
 
 // resumed rebuilds a job from its folder; the settings are the run's own.
@@ -215,22 +264,15 @@ func (j *job) reread() error {
 	if j.reader, err = runReader(j.run); err != nil {
 		return err
 	}
-	for _, part := range []struct {
-		path string
-		to   **data.Dataset
-	}{{j.run.TrainFile, &j.train}, {j.run.EvalFile, &j.eval}} {
-		if part.path == "" {
-			continue
-		}
-		set, err := data.Read(part.path, columns(j.run))
-		if err != nil {
-			return err
-		}
-		if *part.to, err = j.reader.dataset(j.Engine, set, j.run.Plan.Task); err != nil {
-			return err
-		}
+	var eval *data.Set
+	set, err := readLike(data.Options{}, j.run, j.run.TrainPaths())
+	if err == nil && j.run.EvalFile != "" {
+		eval, err = readLike(data.Options{}, j.run, j.run.EvalPaths())
 	}
-	return nil
+	if err == nil {
+		_, _, err = j.encode(set, eval)
+	}
+	return err
 }
 
 // checkpoint reads the state to go on from: none for a run that was killed before it wrote one.
@@ -238,6 +280,7 @@ func (j *job) checkpoint() error {
 	state, err := j.run.Checkpoint()
 	if errors.Is(err, fs.ErrNotExist) {
 		j.notef("%s has no checkpoint yet: starting from the beginning", j.run.Dir)
+		j.run.BestEpoch, j.run.Best = 0, nil // an adapter that is lost too is written again
 		return nil
 	}
 	if err != nil {

@@ -72,7 +72,7 @@ func (j *job) start(ctx context.Context) (*Run, error) {
 	if err := j.run.Write(); err != nil {
 		return nil, err
 	}
-	return &Run{Run: j.run, Training: &Training{state.Steps, len(j.train.Encodings), j.train.Truncated, j.memory, j.perStep()}}, nil
+	return &Run{Run: j.run, Training: &Training{state.Steps, len(j.train.Windows()), j.train.Truncated, j.memory, j.perStep()}}, nil
 }
 
 // trainer gives the training graph and the forward graph to onnxruntime.
@@ -112,12 +112,12 @@ func (j *job) trainer(ctx context.Context) (*train.Trainer, func(), error) {
 // begin says what the work will be, and writes the training graph where that is wanted.
 func (j *job) begin(t *train.Trainer) error {
 	lengths := j.train.Lengths()
-	b := Begun{Plan: j.run.Plan, Settings: j.run.Settings, Examples: len(lengths), Longest: slices.Max(lengths), Steps: t.Steps(), After: j.stepsTaken()}
+	b := Begun{Plan: j.run.Plan, Settings: j.run.Settings, Examples: len(j.train.Windows()), Longest: slices.Max(lengths), Steps: t.Steps(), After: j.stepsTaken()}
 	for _, n := range lengths {
 		b.Tokens += n
 	}
 	if j.eval != nil {
-		b.EvalExamples = len(j.eval.Encodings)
+		b.EvalExamples = len(j.eval.Windows())
 	}
 	if m, err := t.Step.Memory(min(b.Settings.BatchSize, len(lengths)), b.Longest); err == nil {
 		b.Memory, j.memory = &m, &m

@@ -17,6 +17,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/internal/atomicfile"
+	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -43,9 +44,12 @@ type Run struct {
 	Data      DataColumns  `json:"data"`
 	Settings  Settings     `json:"settings"`
 	Plan      *inject.Plan `json:"plan"`
-	// TrainFile and EvalFile are what the run was trained and judged on, absolute.
-	TrainFile string `json:"train_file"`
-	EvalFile  string `json:"eval_file,omitempty"`
+	// TrainFile and EvalFile are what the run was trained and judged on, absolute; "-" is standard input. Where there were
+	// several files, TrainFiles and EvalFiles are all of them, of which those are the first.
+	TrainFile  string   `json:"train_file"`
+	EvalFile   string   `json:"eval_file,omitempty"`
+	TrainFiles []string `json:"train_files,omitempty"`
+	EvalFiles  []string `json:"eval_files,omitempty"`
 	// Digests are the SHA-256 of those files and of the tokenizer's, in hex, by what the file is to the run. Runs of older
 	// versions have none.
 	Digests   map[string]string `json:"digests,omitempty"`
@@ -62,6 +66,13 @@ type DataColumns struct {
 	Label  string `json:"label,omitempty"`
 	Header bool   `json:"header"`
 	Base   *int   `json:"label_base,omitempty"`
+	Join   string `json:"join,omitempty"`
+	Strict bool   `json:"strict,omitempty"`
+	Latin1 bool   `json:"latin1,omitempty"`
+	// Forced: the format was asked for, whatever the files' names say.
+	Forced bool `json:"format_forced,omitempty"`
+	// Split is the share of the training data that the run is judged on, drawn with the run's seed; 0 is none.
+	Split float64 `json:"split,omitempty"`
 }
 
 // NewRun returns a run that will live in dir, which [Run.Create] makes. A folder that holds a run already is refused.
@@ -122,30 +133,83 @@ func (r *Run) digest(role string, sum [sha256.Size]byte) {
 	r.Digests[role] = hex.EncodeToString(sum[:])
 }
 
-// SetData remembers the files of a run that is trained on one and judged on the other, which may be "", and what is in them.
-func (r *Run) SetData(train, eval string) error {
-	for _, f := range []struct {
-		role, path string
-		to         *string
-	}{{trainRole, train, &r.TrainFile}, {evalRole, eval, &r.EvalFile}} {
-		if f.path == "" {
-			continue
-		}
-		sum, err := fileSum(f.path)
-		if err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		r.digest(f.role, sum)
-		if *f.to, err = filepath.Abs(f.path); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
+// SetData remembers the files of a run that is trained on some and judged on others, if there are any, and what is in them.
+func (r *Run) SetData(train, eval []string) (err error) {
+	if r.TrainFile, r.TrainFiles, err = r.files(trainRole, train); err != nil {
+		return err
 	}
-	return nil
+	r.EvalFile, r.EvalFiles, err = r.files(evalRole, eval)
+	return err
+}
+
+// files takes the files' digests, and returns the first one's path and, where there are several, all paths.
+func (r *Run) files(role string, paths []string) (first string, all []string, err error) {
+	for i, path := range paths {
+		if path != data.Stdin {
+			sum, err := fileSum(path)
+			if err != nil {
+				return "", nil, fmt.Errorf("train: %w", err)
+			}
+			r.digest(numbered(role, i), sum)
+			if path, err = filepath.Abs(path); err != nil {
+				return "", nil, fmt.Errorf("train: %w", err)
+			}
+		}
+		all = append(all, path)
+	}
+	if len(all) > 1 {
+		return all[0], all, nil
+	}
+	return cmp.Or(all...), nil, nil
+}
+
+// numbered is the role of one of several files; the first has that of a single one.
+func numbered(role string, i int) string {
+	if i == 0 {
+		return role
+	}
+	return fmt.Sprintf("%s, file %d", role, i+1)
+}
+
+// TrainPaths are the files that the run was trained on.
+func (r *Run) TrainPaths() []string { return pathsOf(r.TrainFile, r.TrainFiles) }
+
+// EvalPaths are the files that the run was judged on, nil for none.
+func (r *Run) EvalPaths() []string { return pathsOf(r.EvalFile, r.EvalFiles) }
+
+func pathsOf(first string, all []string) []string {
+	if all == nil && first != "" {
+		return []string{first}
+	}
+	return all
 }
 
 // CheckData compares the run's data files with what they were at its start: a run that goes on with others is another run.
-func (r *Run) CheckData() error {
-	return cmp.Or(r.check(trainRole, r.TrainFile), r.check(evalRole, r.EvalFile))
+func (r *Run) CheckData() (err error) {
+	for _, of := range []struct {
+		role  string
+		paths []string
+	}{{trainRole, r.TrainPaths()}, {evalRole, r.EvalPaths()}} {
+		for i, path := range of.paths {
+			if path == data.Stdin {
+				return &StdinError{r.Dir}
+			}
+			err = cmp.Or(err, r.check(numbered(of.role, i), path))
+		}
+	}
+	return err
+}
+
+// StdinError says that a run can't be resumed, since its data came from standard input.
+type StdinError struct{ Run string }
+
+func (e *StdinError) Error() string {
+	return fmt.Sprintf("train: %s: its data came from standard input, which can't be read again", e.Run)
+}
+
+// Hint says what to try.
+func (e *StdinError) Hint() string {
+	return "start another run, with the data in a file if it is to be resumable"
 }
 
 // CheckTokenizer does the same for the tokenizer's files in the folder.

@@ -125,3 +125,50 @@ func TestDamagedRun(t *testing.T) {
 		}
 	}
 }
+
+// Runs that were trained on one file have the form that they always had; of several, each file counts.
+func TestRunRemembersItsFiles(t *testing.T) {
+	r, dir := newRun(t)
+	var files []string
+	for _, name := range []string{"a.tsv", "b.tsv", "c.tsv"} {
+		files = append(files, filepath.Join(dir, name))
+		if err := os.WriteFile(files[len(files)-1], []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.SetData(files[:1], nil); err != nil || r.TrainFile != files[0] || r.TrainFiles != nil || r.EvalPaths() != nil || !reflect.DeepEqual(r.TrainPaths(), files[:1]) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if err := r.SetData(files[:2], files[2:]); err != nil || !reflect.DeepEqual(r.TrainPaths(), files[:2]) || !reflect.DeepEqual(r.EvalPaths(), files[2:]) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if err := r.CheckData(); err != nil {
+		t.Error(err)
+	}
+	for i, role := range []string{"training data", "training data, file 2", "evaluation data"} {
+		text, err := os.ReadFile(files[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(files[i], []byte("other"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var changed *train.ChangedFileError
+		if err := r.CheckData(); !errors.As(err, &changed) || changed.Path != files[i] || changed.Role != role {
+			t.Errorf("%s: %v", files[i], err)
+		}
+		if err := os.WriteFile(files[i], text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var piped *train.StdinError
+	if err := r.SetData([]string{"-"}, files[2:]); err != nil || r.TrainFile != "-" {
+		t.Fatal(err)
+	}
+	if err := r.CheckData(); !errors.As(err, &piped) {
+		t.Errorf("standard input: %v", err)
+	}
+	if err := r.SetData([]string{filepath.Join(dir, "nosuch")}, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}

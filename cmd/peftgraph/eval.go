@@ -13,7 +13,7 @@ import (
 
 func evalCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "data", Usage: "labelled text to judge on", Category: dataCategory},
+		&cli.StringSliceFlag{Name: "data", Usage: "labelled text to judge on: " + filesUsage, Category: dataCategory},
 		evalBatchFlag(),
 		modelFlag(),
 	}
@@ -29,14 +29,15 @@ func evalCommand() *cli.Command {
 }
 
 func runEval(c *cli.Context, o *console, dir string) error {
-	if c.String("data") == "" {
+	files := c.StringSlice("data")
+	if len(files) == 0 {
 		return usagef("eval: --data is needed")
 	}
 	run, err := peftgraph.OpenRunOn(dir, c.String("model"))
 	if err != nil {
 		return err
 	}
-	e, err := run.Evaluate(c.Context, peftgraph.EvaluateOptions{Engine: engineFrom(c, o), Data: c.String("data"), DataOptions: dataOptions(c), BatchSize: c.Int("eval-batch-size")})
+	e, err := run.Evaluate(c.Context, peftgraph.EvaluateOptions{Engine: engineFrom(c, o), Data: files, DataOptions: dataOptions(c), BatchSize: c.Int("eval-batch-size")})
 	if err != nil {
 		return err
 	}
@@ -44,12 +45,17 @@ func runEval(c *cli.Context, o *console, dir string) error {
 		Run      string      `json:"run"`
 		Data     string      `json:"data"`
 		Examples int         `json:"examples"`
-		Cut      int         `json:"truncated"` // texts longer than the run's --max-length
+		Cut      int         `json:"truncated"`         // texts longer than the run's --max-length
+		Skipped  int         `json:"skipped,omitempty"` // bad rows
 		Metrics  task.Scores `json:"metrics"`
+		Warnings []string    `json:"warnings,omitempty"`
 		Detail   task.Answer `json:"detail,omitempty"`
-	}{dir, c.String("data"), e.Examples, e.Truncated, e.Metrics, e.Detail}
+	}{dir, filesText(files), e.Examples, e.Truncated, e.Skipped, e.Metrics, e.Warnings, e.Detail}
+	for _, line := range e.Warnings {
+		o.note("note: %s", line)
+	}
 	return o.result(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(e.Metrics))
+		fmt.Fprintf(w, "%s: %d examples%s\n", v.Data, v.Examples, metricsText(run.Plan.Task, e.Metrics))
 		if v.Detail != nil {
 			table(w, v.Detail.Lines())
 		}

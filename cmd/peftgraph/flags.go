@@ -75,6 +75,9 @@ func threshold(c *cli.Context) float64 {
 
 const dataCategory = "Data"
 
+// filesUsage says what --data takes.
+const filesUsage = "a file, a pattern such as 'part-*.csv', or - for standard input; may be given several times"
+
 // dataFlags say how labelled text is read.
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
@@ -84,13 +87,15 @@ func dataFlags() []cli.Flag {
 		&cli.StringFlag{Name: "label-column", Usage: "the label's column", Category: dataCategory},
 		&cli.BoolFlag{Name: "no-header", Usage: "the first row is data", Category: dataCategory},
 		&cli.IntFlag{Name: "label-base", Usage: "the number of the first class, 0 or 1, where labels are numbers of classes that have names", Category: dataCategory},
+		&cli.StringFlag{Name: "join", Usage: "what stands between the texts of several columns, given as --text-column title,body (default: a space)", Category: dataCategory},
+		&cli.BoolFlag{Name: "strict", Usage: "fail at the first bad row, rather than pass over up to one row in ten", Category: dataCategory},
 		&cli.BoolFlag{Name: "latin1", Usage: "the files are in ISO 8859-1, not UTF-8", Category: dataCategory},
 	}
 }
 
 func dataOptions(c *cli.Context) data.Options {
 	opt := data.Options{Format: c.String("format"), TextColumn: c.String("text-column"), PairColumn: c.String("pair-column"),
-		LabelColumn: c.String("label-column"), NoHeader: c.Bool("no-header"), Latin1: c.Bool("latin1")}
+		LabelColumn: c.String("label-column"), NoHeader: c.Bool("no-header"), Latin1: c.Bool("latin1"), Join: c.String("join"), Strict: c.Bool("strict")}
 	if c.IsSet("label-base") {
 		base := c.Int("label-base")
 		opt.LabelBase = &base
@@ -158,4 +163,16 @@ func shellQuoted(path string) string {
 		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	}
 	return path
+}
+
+// filesText is what --data was given, as messages have it.
+func filesText(files []string) string {
+	var out []string
+	for _, path := range files {
+		if path == data.Stdin {
+			path = "standard input"
+		}
+		out = append(out, path)
+	}
+	return strings.Join(out, " ")
 }

@@ -65,7 +65,7 @@ var modelFiles = map[string]string{
 }
 
 func fixtures(dir string) error {
-	from := map[string]string{}
+	from := map[string]string{"nested.parquet": filepath.Join("..", "..", "train", "data", "testdata", "parquet", "nested.parquet")}
 	for name, file := range modelFiles {
 		from[name] = filepath.Join("..", "..", "models", "testdata", file)
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/peftgraph/peftgraph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/setting"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
@@ -17,7 +19,7 @@ const methodCategory = "Method"
 func methodFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "method", Usage: "what to inject: " + methodList() + "; several with commas or by repeating it", Category: methodCategory, Action: rightSettings},
-		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(task.Names(), ", ") + ", or none for no head", Category: methodCategory, Action: oneOf("task", append(task.Names(), "none")...)},
+		&cli.StringFlag{Name: "task", Value: "classification", Usage: "what the head is for: " + strings.Join(task.Names(), ", ") + ", or none for no head", Category: methodCategory, Action: knownTask},
 		&cli.StringFlag{Name: "labels", Usage: "the classes, by name, in the order of the logits: neg,pos", Category: methodCategory},
 		&cli.StringFlag{Name: "head", Value: string(inject.HeadAuto), Usage: "what the classifier reads: " + strings.Join(headKinds(), ", "), Category: methodCategory, Action: oneOf("head", headKinds()...)},
 		&cli.Float64Flag{Name: "head-dropout", Usage: "dropout before the classifier while training", Category: methodCategory, Action: rightHeadDropout},
@@ -25,33 +27,12 @@ func methodFlags() []cli.Flag {
 	}
 	usages, order := map[string][]string{}, []string{}
 	isBool := map[string]bool{}
-	for _, name := range inject.Names() {
-		m, err := inject.New(name)
-		if err != nil {
-			panic(err) // a registered method can't be unknown
-		}
-		for _, s := range inject.Settings(m) {
+	for _, o := range owners() {
+		for _, s := range o.settings {
 			if usages[s.Flag] == nil {
 				order = append(order, s.Flag)
 			}
-			text := name + ": " + s.Usage
-			if s.Default != "" && !s.IsBool {
-				text += " (default: " + s.Default + ")"
-			}
-			usages[s.Flag] = append(usages[s.Flag], text)
-			isBool[s.Flag] = s.IsBool
-		}
-	}
-	for _, name := range task.Names() {
-		t, err := task.New(name)
-		if err != nil {
-			panic(err) // a registered task can't be unknown
-		}
-		for _, s := range task.Settings(t) {
-			if usages[s.Flag] == nil {
-				order = append(order, s.Flag)
-			}
-			text := name + ": " + s.Usage
+			text := o.name + ": " + s.Usage
 			if s.Default != "" && !s.IsBool {
 				text += " (default: " + s.Default + ")"
 			}
@@ -68,6 +49,31 @@ func methodFlags() []cli.Flag {
 		}
 	}
 	return flags
+}
+
+// An owner is a method or a task, and flag the one that asks for it.
+type owner struct {
+	flag, name string
+	settings   []setting.Setting
+}
+
+// owners are all methods and then all tasks.
+func owners() (out []owner) {
+	for _, name := range inject.Names() {
+		m, err := inject.New(name)
+		if err != nil {
+			panic(err) // a registered method can't be unknown
+		}
+		out = append(out, owner{"--method", name, inject.Settings(m)})
+	}
+	for _, name := range task.Names() {
+		t, err := task.New(name)
+		if err != nil {
+			panic(err) // a registered task can't be unknown
+		}
+		out = append(out, owner{"--task", name, task.Settings(t)})
+	}
+	return out
 }
 
 func headKinds() (names []string) {
@@ -98,12 +104,16 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 		}
 		ms = append(ms, m)
 	}
+	t, err := taskFrom(c)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range methodFlags() {
 		name := f.Names()[0]
 		if !c.IsSet(name) || notASetting[name] {
 			continue
 		}
-		taken := false
+		taken := t != nil && has(task.Settings(t), name)
 		for _, m := range ms {
 			ok, err := inject.Set(m, name, fmt.Sprint(c.Value(name)))
 			if err != nil {
@@ -111,23 +121,40 @@ func methodsFrom(c *cli.Context) ([]inject.Method, error) {
 			}
 			taken = taken || ok
 		}
-		if t, err := taskFrom(c); !taken && err == nil && t != nil {
-			taken, err = task.Set(t, name, fmt.Sprint(c.Value(name)))
-			if err != nil {
-				return nil, err
-			}
-		}
 		if !taken {
-			return nil, fmt.Errorf("--%s: neither a method given nor the task has this setting", name)
+			return nil, fmt.Errorf("--%s: it is a setting of %s, which isn't asked for", name, ownersText(name))
 		}
 	}
 	return ms, nil
+}
+
+func has(settings []setting.Setting, flag string) bool {
+	return slices.ContainsFunc(settings, func(s setting.Setting) bool { return s.Flag == flag })
+}
+
+// ownersText says which methods and tasks have a setting.
+func ownersText(flag string) string {
+	var out []string
+	for _, o := range owners() {
+		if has(o.settings, flag) {
+			out = append(out, o.flag+" "+o.name)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// knownTask is the action of --task.
+func knownTask(c *cli.Context, name string) error {
+	return oneOf("task", append(task.Names(), "none")...)(c, name)
 }
 
 // taskFrom builds the task that the flags ask for, nil for none.
 func taskFrom(c *cli.Context) (task.Task, error) {
 	if c.String("task") == "none" {
 		return nil, nil
+	}
+	if err := knownTask(c, c.String("task")); err != nil {
+		return nil, err
 	}
 	t, err := task.New(c.String("task"))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -14,27 +15,34 @@ import (
 func predictCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "text", Usage: "a text; may be given several times (default: the lines of standard input)"},
-		&cli.StringFlag{Name: "pair", Usage: "the second text of the pair, with one --text"},
+		&cli.StringFlag{Name: "pair", Usage: "the second text of the pair, with one --text: for question answering the context, --text being the question"},
+		&cli.StringSliceFlag{Name: "data", Usage: "texts from files, read as the run's own data unless flags say otherwise: " + filesUsage, Category: dataCategory},
 		evalBatchFlag(),
 		adapterFlag(),
 		&cli.StringSliceFlag{Name: "task", Usage: "with --adapter: the task of the texts; may be given several times (default: as a line of standard input says with TASK<TAB>TEXT[<TAB>PAIR], else all)"},
 		modelFlag(),
 	}
+	flags = append(flags, dataFlags()...)
 	flags = append(flags, runtimeFlags()...)
 	return &cli.Command{
 		Name:      "predict",
-		Usage:     "classify texts with a trained run, or with several on one base at once",
+		Usage:     "answer texts with a trained run, or with several on one base at once",
 		ArgsUsage: "RUN/ or --adapter NAME=RUN/ …",
-		Flags:     append(flags, outputFlags()...),
-		Action:    oneOrJoint("run folder", runPredict, predictJoint),
+		Description: "Answers come in the order of the texts, as soon as they are there. Each is a line that ends with the text or, where an answer is a list,\n" +
+			"the text with lines below it that begin with a tab. --json gives one object a line, with the row's id where it has one.",
+		Flags:  append(flags, outputFlags()...),
+		Action: oneOrJoint("run folder", runPredict, predictJoint),
 	}
 }
+
+// A requests is what is asked, as it comes.
+type requests = iter.Seq2[peftgraph.Request, error]
 
 func runPredict(c *cli.Context, o *console, dir string) error {
 	if c.IsSet("task") {
 		return usagef("predict: --task is for several runs, given with --adapter NAME=RUN/")
 	}
-	requests, err := texts(c)
+	asked, err := texts(c)
 	if err != nil {
 		return err
 	}
@@ -42,11 +50,14 @@ func runPredict(c *cli.Context, o *console, dir string) error {
 	if err != nil {
 		return err
 	}
+	if c.IsSet("data") {
+		asked = run.Requests(c.StringSlice("data"), dataOptions(c))
+	}
 	p, err := run.Predictor(c.Context, predictorOptions(c, o))
 	if err != nil {
 		return err
 	}
-	return predict(c, o, p, requests)
+	return predict(c, o, p, asked)
 }
 
 // predictJoint is predict with --adapter.
@@ -55,7 +66,7 @@ func predictJoint(c *cli.Context, o *console) error {
 	if err != nil {
 		return err
 	}
-	requests, err := taskTexts(c, j)
+	asked, err := taskTexts(c, j)
 	if err != nil {
 		return err
 	}
@@ -63,7 +74,7 @@ func predictJoint(c *cli.Context, o *console) error {
 	if err != nil {
 		return err
 	}
-	return predict(c, o, p, requests)
+	return predict(c, o, p, asked)
 }
 
 func predictorOptions(c *cli.Context, o *console) peftgraph.PredictorOptions {
@@ -71,14 +82,12 @@ func predictorOptions(c *cli.Context, o *console) peftgraph.PredictorOptions {
 }
 
 // predict prints what is said of each request, in a line of JSON where that was asked for.
-func predict(c *cli.Context, o *console, p *peftgraph.Predictor, requests []peftgraph.Request) error {
+func predict(c *cli.Context, o *console, p *peftgraph.Predictor, asked requests) error {
 	defer p.Close()
-	predictions, err := p.PredictEach(c.Context, requests...)
-	if err != nil {
-		return err
-	}
-	o.end()
-	for _, p := range predictions {
+	answers := 0
+	skipped, err := p.PredictStream(c.Context, asked, func(p peftgraph.Prediction) error {
+		o.end()
+		answers++
 		lines := p.Lines()
 		if o.json {
 			text, err := json.Marshal(p)
@@ -92,43 +101,62 @@ func predict(c *cli.Context, o *console, p *peftgraph.Predictor, requests []peft
 				return err
 			}
 		}
+		return nil
+	})
+	switch {
+	case err != nil || answers > 0:
+		return err
+	case skipped > 0:
+		return fmt.Errorf("no row can be read")
 	}
-	return nil
+	return usagef("predict: nothing to do: give --text, or lines on standard input")
 }
 
 // texts returns what --text and --pair give, else the lines of standard input.
-func texts(c *cli.Context) ([]peftgraph.Request, error) {
+func texts(c *cli.Context) (requests, error) {
 	given := c.StringSlice("text")
-	if c.IsSet("pair") {
-		if len(given) != 1 {
-			return nil, usagef("--pair: wants exactly one --text")
+	for _, f := range dataFlags() {
+		if name := f.Names()[0]; c.IsSet(name) && !c.IsSet("data") {
+			return nil, hinted(usagef("predict: --%s says how --data is read", name), "--data - for rows on standard input")
 		}
-		return []peftgraph.Request{{Text: given[0], Pair: c.String("pair"), HasPair: true}}, nil
 	}
-	var out []peftgraph.Request
-	for _, t := range given {
-		out = append(out, peftgraph.Request{Text: t})
+	if c.IsSet("data") && (len(given) > 0 || c.IsSet("pair")) {
+		return nil, usagef("predict: --data has the texts; leave one of --data and --text away")
 	}
-	if len(given) > 0 {
-		return out, nil
+	if c.IsSet("pair") && len(given) != 1 {
+		return nil, usagef("--pair: wants exactly one --text")
 	}
-	lines := bufio.NewScanner(c.App.Reader)
-	lines.Buffer(nil, 1<<24)
-	for lines.Scan() {
-		out = append(out, peftgraph.Request{Text: lines.Text()})
+	if len(given) == 0 {
+		return lines(c), nil
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
+	return func(yield func(peftgraph.Request, error) bool) {
+		for _, t := range given {
+			if !yield(peftgraph.Request{Text: t, Pair: c.String("pair"), HasPair: c.IsSet("pair")}, nil) {
+				return
+			}
+		}
+	}, nil
+}
+
+// lines are those of standard input.
+func lines(c *cli.Context) requests {
+	return func(yield func(peftgraph.Request, error) bool) {
+		in := bufio.NewScanner(c.App.Reader)
+		in.Buffer(nil, 1<<24)
+		for in.Scan() {
+			if !yield(peftgraph.Request{Text: in.Text()}, nil) {
+				return
+			}
+		}
+		if err := in.Err(); err != nil {
+			yield(peftgraph.Request{}, fmt.Errorf("standard input: %w", err))
+		}
 	}
-	if len(out) == 0 {
-		return nil, usagef("predict: nothing to do: give --text, or lines on standard input")
-	}
-	return out, nil
 }
 
 // taskTexts returns what is asked of which task: --task names it for every text, else a line of standard input may, as in
 // TASK<TAB>TEXT or TASK<TAB>TEXT<TAB>PAIR; else all tasks get the text.
-func taskTexts(c *cli.Context, j *peftgraph.Joint) ([]peftgraph.Request, error) {
+func taskTexts(c *cli.Context, j *peftgraph.Joint) (requests, error) {
 	var names []string
 	known := map[string]bool{}
 	for _, t := range j.Tasks {
@@ -143,27 +171,54 @@ func taskTexts(c *cli.Context, j *peftgraph.Joint) ([]peftgraph.Request, error) 
 			return nil, usagef("task %q: the adapters given are %s", name, strings.Join(names, ", "))
 		}
 	}
-	requests, err := texts(c)
+	asked, err := texts(c)
 	if err != nil {
 		return nil, err
 	}
-	fromLines := len(c.StringSlice("text")) == 0 && !c.IsSet("task")
-	var out []peftgraph.Request
-	for i, r := range requests {
-		tasks := all
-		if fields := strings.Split(r.Text, "\t"); fromLines && len(fields) > 1 {
-			if !known[fields[0]] || len(fields) > 3 {
-				return nil, hinted(fmt.Errorf("standard input, line %d: want TASK<TAB>TEXT or TASK<TAB>TEXT<TAB>PAIR, with a task of --adapter; got %q", i+1, r.Text),
-					"name one task for all lines with --task")
-			}
-			tasks, r.Text = fields[:1], fields[1]
-			if len(fields) == 3 {
-				r.Pair, r.HasPair = fields[2], true
-			}
+	if c.IsSet("data") {
+		if len(all) != 1 {
+			return nil, hinted(usagef("predict: --data is read as one task's own data: name the task"), "--task "+names[0])
 		}
-		for _, r.Adapter = range tasks {
-			out = append(out, r)
+		return j.Requests(all[0], c.StringSlice("data"), dataOptions(c))
+	}
+	if len(c.StringSlice("text")) > 0 || c.IsSet("task") {
+		return forTasks(asked, func(int, *peftgraph.Request) ([]string, error) { return all, nil }), nil
+	}
+	return forTasks(asked, func(line int, r *peftgraph.Request) ([]string, error) {
+		fields := strings.Split(r.Text, "\t")
+		if len(fields) == 1 {
+			return all, nil
+		}
+		if !known[fields[0]] || len(fields) > 3 {
+			return nil, hinted(fmt.Errorf("standard input, line %d: want TASK<TAB>TEXT or TASK<TAB>TEXT<TAB>PAIR, with a task of --adapter; got %q", line, r.Text),
+				"name one task for all lines with --task")
+		}
+		r.Text = fields[1]
+		if len(fields) == 3 {
+			r.Pair, r.HasPair = fields[2], true
+		}
+		return fields[:1], nil
+	}), nil
+}
+
+// forTasks asks each request of the tasks that of returns for it; line counts from 1.
+func forTasks(asked requests, of func(line int, r *peftgraph.Request) ([]string, error)) requests {
+	return func(yield func(peftgraph.Request, error) bool) {
+		line := 0
+		for r, err := range asked {
+			var tasks []string
+			if line++; err == nil {
+				tasks, err = of(line, &r)
+			}
+			if err != nil {
+				yield(r, err)
+				return
+			}
+			for _, r.Adapter = range tasks {
+				if !yield(r, nil) {
+					return
+				}
+			}
 		}
 	}
-	return out, nil
 }

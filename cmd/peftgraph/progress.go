@@ -2,17 +2,17 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"slices"
+	"math"
 	"strings"
 
 	"github.com/peftgraph/peftgraph"
+	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
-// report shows a trainer's events.
-func (o *console) report(e train.Event) {
+// report shows the events of a trainer of that task.
+func (o *console) report(of inject.Task, e train.Event) {
 	const step = "training"
 	switch e.Kind {
 	case "step":
@@ -24,7 +24,9 @@ func (o *console) report(e train.Event) {
 		if e.Best && len(e.Metrics) > 0 {
 			mark = ", best so far"
 		}
-		o.note("epoch %d: loss %.4f%s%s", e.Epoch, e.Loss, metricsText(e.Metrics), mark)
+		o.note("epoch %d: loss %.4f%s%s", e.Epoch, e.Loss, metricsText(of, e.Metrics), mark)
+	case "note":
+		o.note("note: %s", e.Note)
 	}
 }
 
@@ -46,11 +48,19 @@ func (o *console) announce(b peftgraph.Begun) {
 	}
 }
 
-// metricsText is ", accuracy 0.9123, f1 0.9001".
-func metricsText(m task.Scores) string {
+// metricsText is ", accuracy 0.9123, f1 0.9001": the one that decides first.
+func metricsText(of inject.Task, m task.Scores) string {
+	t, err := task.Of(of)
+	if err != nil {
+		return "" // a task that isn't known has no metrics
+	}
 	var sb strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		fmt.Fprintf(&sb, ", %s %.4f", k, m[k])
+	for _, name := range task.Ordered(t, m) {
+		value := "undefined"
+		if !math.IsNaN(m[name]) {
+			value = fmt.Sprintf("%.4f", m[name])
+		}
+		fmt.Fprintf(&sb, ", %s %s", name, value)
 	}
 	return sb.String()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/peftgraph/peftgraph"
+	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/train"
+	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/optim"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -19,8 +22,9 @@ import (
 func trainCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the run folder to make"},
-		&cli.StringFlag{Name: "data", Usage: "labelled text to train on", Category: dataCategory},
-		&cli.StringFlag{Name: "eval", Usage: "labelled text that decides which epoch was best", Category: dataCategory},
+		&cli.StringSliceFlag{Name: "data", Usage: "labelled text to train on: " + filesUsage, Category: dataCategory},
+		&cli.StringSliceFlag{Name: "eval", Usage: "labelled text that decides which epoch was best, as --data", Category: dataCategory},
+		&cli.Float64Flag{Name: "split", Usage: "without --eval: the share of the data to hold out and judge by, such as 0.1, each class by its own share", Category: dataCategory, Action: rightSplit},
 		&cli.StringFlag{Name: "tokenizer", Usage: "tokenizer.json or vocab.txt (default: the one beside the model)", Category: dataCategory},
 		&cli.IntFlag{Name: "max-length", Value: peftgraph.DefaultMaxLength, Usage: "tokens after which a text is cut", Category: dataCategory},
 		&cli.BoolFlag{Name: "resume", Usage: "continue the run in the folder given with -o, or as the argument"},
@@ -96,12 +100,15 @@ func trainNew(c *cli.Context, o *console) (*peftgraph.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, need := range []struct{ flag, example string }{{"data", "--data train.tsv"}, {"output", "-o run/"}} {
-		if c.String(need.flag) == "" {
+	for _, need := range []struct {
+		flag, example string
+		given         bool
+	}{{"data", "--data train.tsv", len(c.StringSlice("data")) > 0}, {"output", "-o run/", c.String("output") != ""}} {
+		if !need.given {
 			return nil, hinted(usagef("train: --%s is needed", need.flag), need.example)
 		}
 	}
-	inject, err := injectOptions(c)
+	opt, err := injectOptions(c)
 	if err != nil {
 		return nil, err
 	}
@@ -109,14 +116,51 @@ func trainNew(c *cli.Context, o *console) (*peftgraph.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, err := m.Train(c.Context, peftgraph.TrainOptions{Engine: engineFrom(c, o), Watch: watch(c, o), InjectOptions: inject, Output: c.String("output"),
-		Data: c.String("data"), Eval: c.String("eval"), DataOptions: dataOptions(c), MaxLength: c.Int("max-length"), Settings: settings, FusedMatMul: c.Bool("fused-matmul")})
+	if err := settledBy(c, m); err != nil {
+		return nil, err
+	}
+	run, err := m.Train(c.Context, peftgraph.TrainOptions{Engine: engineFrom(c, o), Watch: watch(c, o), InjectOptions: opt, Output: c.String("output"),
+		Data: c.StringSlice("data"), Eval: c.StringSlice("eval"), Split: c.Float64("split"), DataOptions: dataOptions(c), MaxLength: c.Int("max-length"), Settings: settings, FusedMatMul: c.Bool("fused-matmul")})
+	if slices.Contains(slices.Concat(c.StringSlice("data"), c.StringSlice("eval")), data.Stdin) {
+		return run, err // there is no going on
+	}
 	return run, stopped(err, c.String("output"))
+}
+
+// settledBy refuses flags that say something about the injection where the model has one: they would change nothing.
+func settledBy(c *cli.Context, m *peftgraph.Model) error {
+	if m.Plan == nil {
+		return nil
+	}
+	for _, f := range methodFlags() {
+		switch name := f.Names()[0]; {
+		case !c.IsSet(name), name == "method", name == "seed": // the library refuses methods, and a run has a seed of its own
+		case name == "task" && c.String(name) == m.Plan.Task.Type:
+		case name == "task":
+			return usagef("--task %s: %s is injected for %s", c.String(name), m.Path, cmp.Or(m.Plan.Task.Type, "no task"))
+		default:
+			return hinted(usagef("--%s: %s is injected already, with its own settings", name, m.Path), "give it to peftgraph inject, or train the original model with --method")
+		}
+	}
+	return nil
+}
+
+// rightSplit is the action of --split.
+func rightSplit(c *cli.Context, share float64) error {
+	switch {
+	case !(share > 0 && share < 1):
+		return usagef("--split %v: must be above 0 and below 1", share)
+	case c.IsSet("eval"):
+		return usagef("--split: --eval has what to judge on; leave one of both away")
+	}
+	return nil
 }
 
 func watch(c *cli.Context, o *console) peftgraph.Watch {
 	graph := c.String("dump-graph")
-	return peftgraph.Watch{Report: o.report, DumpGraph: graph, Begin: func(b peftgraph.Begun) {
+	var of inject.Task
+	return peftgraph.Watch{Report: func(e train.Event) { o.report(of, e) }, DumpGraph: graph, Begin: func(b peftgraph.Begun) {
+		of = b.Plan.Task
 		o.announce(b)
 		if graph != "" {
 			o.note("training graph: %s", graph)
@@ -177,6 +221,6 @@ func printTraining(o *console, run *peftgraph.Run) error {
 		o.note("  took    %.3g s a step, at most %s of memory, mapped weights included", v.PerStep, bytesText(v.Peak))
 	}
 	return o.result(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", run.Dir, v.Steps, v.BestEpoch, metricsText(v.Metrics))
+		fmt.Fprintf(w, "%s: %d steps, best after epoch %d%s\n", run.Dir, v.Steps, v.BestEpoch, metricsText(run.Plan.Task, v.Metrics))
 	})
 }

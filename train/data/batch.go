@@ -221,14 +221,6 @@ func (d *Dataset) Chosen(unit int) []int {
 	return chosen(slices.Repeat([]float32{1}, len(d.Encodings[unit].IDs)))
 }
 
-// TokenWeights are what each token of an encoding counts: all the same where the data set isn't sparse.
-func (d *Dataset) TokenWeights(encoding int) []float32 {
-	if d.Sparse && d.Weights != nil {
-		return d.Weights[encoding]
-	}
-	return slices.Repeat([]float32{1}, len(d.Encodings[encoding].IDs))
-}
-
 // chosen are the indices of the weights that aren't 0.
 func chosen(weights []float32) (out []int) {
 	for i, w := range weights {

@@ -60,6 +60,11 @@ func filesOf(path string) ([]string, error) {
 // ReadAll reads the files that paths name, as [Files] finds them, into one set. Each follows its own format; the columns that hold
 // the texts and the label must be the same in all.
 func ReadAll(paths []string, opt Options) (*Set, error) {
+	return ReadEach(paths, func(string) Options { return opt })
+}
+
+// ReadEach is ReadAll with each file's own options.
+func ReadEach(paths []string, opt func(path string) Options) (*Set, error) {
 	files, err := Files(paths...)
 	if err != nil {
 		return nil, err
@@ -67,12 +72,12 @@ func ReadAll(paths []string, opt Options) (*Set, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("data: no file is given")
 	}
-	all, err := Read(files[0], opt)
+	all, err := Read(files[0], opt(files[0]))
 	if err != nil {
 		return nil, err
 	}
 	for _, path := range files[1:] {
-		set, err := Read(path, opt)
+		set, err := Read(path, opt(path))
 		if err != nil {
 			return nil, err
 		}

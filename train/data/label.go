@@ -359,7 +359,7 @@ func (s *Set) Scores() ([]float32, error) {
 	for i, ex := range s.Examples {
 		v, err := strconv.ParseFloat(ex.Label, 32)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("data: %s: the label %q is no finite number, as a regression's must be", s.Where(ex), ex.Label)
+			return nil, fmt.Errorf("data: %s: the label %q is no finite number", s.Where(ex), ex.Label)
 		}
 		scores[i] = float32(v)
 	}

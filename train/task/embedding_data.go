@@ -133,16 +133,16 @@ func (t *Embedding) textsOf(set *data.Set, ex data.Example) ([]string, error) {
 	switch {
 	case t.scored():
 	case len(negatives) > 1:
-		return nil, fmt.Errorf("task: %s:%d: %d texts that should not be found; a row has one, so give the others rows of their own", set.Path, ex.Row, len(negatives))
+		return nil, fmt.Errorf("task: %s: %d texts that should not be found; a row has one, so give the others rows of their own", set.Where(ex), len(negatives))
 	default:
 		out = append(out, negatives...)
 	}
 	if t.Group() > len(out) && slices.ContainsFunc(set.Examples, func(e data.Example) bool { return e.Fields[negativeField] != nil }) {
-		return nil, fmt.Errorf("task: %s:%d: the row has no text that should not be found, and others have; give it one or take it out", set.Path, ex.Row)
+		return nil, fmt.Errorf("task: %s: the row has no text that should not be found, and others have; give it one or take it out", set.Where(ex))
 	}
 	for i, text := range out {
 		if strings.TrimSpace(text) == "" {
-			return nil, fmt.Errorf("task: %s:%d: the %s is empty: it is similar to nothing; take the row out", set.Path, ex.Row, names[i])
+			return nil, fmt.Errorf("task: %s: the %s is empty: it is similar to nothing; take the row out", set.Where(ex), names[i])
 		}
 	}
 	return out, nil
@@ -215,7 +215,7 @@ func (t *Embedding) scores(set *data.Set) ([]float32, error) {
 	}
 	for i, v := range values {
 		if x := float64(v); x < by.Lowest || x > by.Highest {
-			return nil, fmt.Errorf("task: %s:%d: the score %v is outside of --score-range %s", set.Path, set.Examples[i].Row, v, by)
+			return nil, fmt.Errorf("task: %s: the score %v is outside of --score-range %s", set.Where(set.Examples[i]), v, by)
 		}
 		values[i] = by.scale(v)
 	}

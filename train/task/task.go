@@ -81,6 +81,18 @@ type Answer interface {
 	Lines() []string
 }
 
+// Listed is an answer of as many lines as there is to say, which a person reads below the text.
+type Listed interface {
+	Answer
+	Listed()
+}
+
+// OfPair is an answer that is a part of the second text, which a person need not read again behind it.
+type OfPair interface {
+	Answer
+	OfPair()
+}
+
 // A Fitter is a task that chooses a part of its settings on labelled examples once it is trained, such as thresholds.
 type Fitter interface {
 	// Fit changes the settings.
@@ -232,6 +244,23 @@ func Set(t Task, flag, text string) (ok bool, err error) {
 		err = fmt.Errorf("task: %w", err)
 	}
 	return ok, err
+}
+
+// Ordered are the names of scores as people want to read them: the metrics that a run is judged by first, in their order, then
+// the others by name.
+func Ordered(t Task, scores Scores) []string {
+	var out []string
+	for _, name := range t.Metrics() {
+		if _, ok := scores[name]; ok {
+			out = append(out, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(scores)) {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // Decides is the metric by which scores are better or worse than others.

@@ -321,6 +321,9 @@ func (a FillAnswer) Lines() []string {
 	return append(out, filled)
 }
 
+// Listed says that there may be several.
+func (FillAnswer) Listed() {}
+
 // Answer fills in the text's masks.
 func (m *MaskedLM) Answer(r *Results, example int, windows []int) Answer {
 	d, i := r.Data, windows[0]

@@ -304,6 +304,9 @@ func (a SpanAnswer) Lines() []string {
 	return []string{fmt.Sprintf("%s\t%d-%d\t%.4f", text, a.Start, a.End, a.Score)}
 }
 
+// OfPair says that the answer stands in the context.
+func (SpanAnswer) OfPair() {}
+
 // Answer is the best part of the context.
 func (q *QuestionAnswering) Answer(r *Results, example int, windows []int) Answer {
 	best := q.best(r, windows)

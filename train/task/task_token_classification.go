@@ -192,11 +192,11 @@ func checkWords(set *data.Set, ex data.Example) error {
 	words, tags := len(ex.Words), len(ex.Labels)
 	switch {
 	case ex.HasPair:
-		return fmt.Errorf("task: %s: token classification reads one text, and there is a second one", set.Path)
+		return fmt.Errorf("task: %s: token classification reads one text, and there is a second one", set.Where(ex))
 	case ex.Words != nil && words == 0:
-		return fmt.Errorf("task: %s:%d: the sentence has no words", set.Path, ex.Row)
+		return fmt.Errorf("task: %s: the sentence has no words", set.Where(ex))
 	case set.LabelColumn != "" && words != tags:
-		return fmt.Errorf("task: %s:%d: %d tags for %d words: each word needs one", set.Path, ex.Row, tags, words)
+		return fmt.Errorf("task: %s: %d tags for %d words: each word needs one", set.Where(ex), tags, words)
 	}
 	return nil
 }
@@ -328,6 +328,9 @@ func (a EntitiesAnswer) Lines() []string {
 	return taggedLines(a.Entities)
 }
 
+// Listed says that there may be several.
+func (EntitiesAnswer) Listed() {}
+
 // A WordsAnswer is the words of a text with their plain tags.
 type WordsAnswer struct {
 	Words []Tagged `json:"words"`
@@ -340,6 +343,9 @@ func (a WordsAnswer) Lines() []string {
 	}
 	return taggedLines(a.Words)
 }
+
+// Listed says that there may be several.
+func (WordsAnswer) Listed() {}
 
 func taggedLines(parts []Tagged) []string {
 	out := make([]string, len(parts))
