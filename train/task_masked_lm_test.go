@@ -3,7 +3,6 @@ package train_test
 import (
 	"context"
 	"math"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -356,54 +355,4 @@ func TestMaskedLMBesideAClassifier(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameAnswers(t, "joint", rows, [][]float32{alone[0], class[1], alone[2], class[3]})
-}
-
-// Texts that are masked anew in every epoch give the same run again, also when it was interrupted.
-func TestMaskedLMResumes(t *testing.T) {
-	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
-	run := func(from *train.State, stop int) (last train.State) {
-		g, plan := maskedLM(t, f, inject.HeadLM, lora())
-		s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		values, err := plan.Values(g)
-		if err != nil {
-			t.Fatal(err)
-		}
-		flat, err := s.Layout.Flatten(values)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := someTokens(t, plan.Encoder.Vocab, 6)
-		d.Vary = func(unit int, r *rand.Rand) data.Variation {
-			e := d.Encodings[unit]
-			v := data.Variation{IDs: slices.Clone(e.IDs), Targets: [][]int64{e.IDs}, Weights: make([]float32, len(e.IDs))}
-			at := r.IntN(len(e.IDs))
-			v.IDs[at], v.Weights[at] = 3, 1
-			return v
-		}
-		settings := settings()
-		settings.Epochs, settings.BatchSize = 2, 2
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		tr := &train.Trainer{Settings: settings, Step: s, Exec: reference(t, s.Graph), Train: d, Save: func(s train.State) error {
-			last = s
-			return nil
-		}}
-		tr.Report = func(e train.Event) {
-			if e.Kind == "step" && e.Step == stop {
-				cancel()
-			}
-		}
-		if _, err := tr.Run(ctx, flat, from); (err != nil) != (stop > 0) {
-			t.Fatal(err)
-		}
-		return last
-	}
-	want := run(nil, 0)
-	half := run(nil, 4)
-	if got := run(&half, 0); !slices.Equal(got.Params, want.Params) || half.Steps != 4 {
-		t.Errorf("interrupted after step %d, the run ends elsewhere", half.Steps)
-	}
 }

@@ -3,14 +3,11 @@ package train_test
 import (
 	"context"
 	"encoding/json"
-	"math"
 	"reflect"
-	"slices"
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/internal/graphtest"
 	"github.com/peftgraph/peftgraph/internal/injecttest"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
@@ -37,36 +34,6 @@ func multiLabel(t *testing.T, names []string, settings map[string]string) (task.
 		t.Fatal(err)
 	}
 	return k, of
-}
-
-// Gradients, merging and the start of every method under the task, on a few exporter forms.
-func TestMultiLabelWithEveryMethod(t *testing.T) {
-	settings := map[string]string{"class-weights": "a=3,c=0.5", "label-smoothing": "0.1"}
-	for _, form := range []string{"bert_torch2_legacy_op14_sdpa", "bert_torch2_dynamo_op18_sdpa_noopt", "distilbert_torch2_legacy_op14_eager", "roberta_torch2_legacy_op14_sdpa"} {
-		f := modelstest.Encoder(t, form)
-		for _, name := range inject.Names() {
-			t.Run(name+"/"+form, func(t *testing.T) {
-				t.Parallel()
-				if name == "full" && testing.Short() {
-					t.Skip("short: every parameter of a model takes a while")
-				}
-				k, of := multiLabel(t, labels, settings)
-				g, plan := injected(t, f, of, injecttest.New(t, name, nil), 0)
-				s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				d := task.MakeUp(k, labels, plan.Encoder.Vocab, 6, 3, 1)
-				compareGradients(t, s, feeds(t, s, g, d.Batch([]int{0, 2, 1})), 1)
-				merged := g.Clone()
-				if _, err := inject.Merge(merged, plan); err != nil {
-					t.Fatal(err)
-				}
-				tokens := f.Feeds(g, 0)
-				graphtest.Close(t, output(t, merged, plan.Logits, tokens), output(t, g, plan.Logits, tokens), 1e-5, 1e-6)
-			})
-		}
-	}
 }
 
 func output(t *testing.T, g *graph.Graph, name string, feeds map[string]*graph.Tensor) *graph.Tensor {
@@ -177,89 +144,6 @@ func TestMultiLabelRun(t *testing.T) {
 	for _, x := range kept.(*task.MultiLabel).Thresholds {
 		if !(x > 0 && x < 1) {
 			t.Errorf("thresholds %v", kept)
-		}
-	}
-}
-
-// An interrupted run ends with the very state of one that wasn't.
-func TestMultiLabelResumes(t *testing.T) {
-	whole, start := multiLabelRun(t)
-	whole.Epochs = 2
-	want, err := whole.Run(context.Background(), start, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, start := multiLabelRun(t)
-	first.Epochs = 2
-	ctx, cancel := context.WithCancel(context.Background())
-	first.Report = func(e train.Event) {
-		if e.Kind == "step" && e.Step == 6 {
-			cancel()
-		}
-	}
-	path := t.TempDir() + "/checkpoint.safetensors"
-	first.Save = func(st train.State) error { return train.SaveState(path, st, first.Settings) }
-	if _, err := first.Run(ctx, start, nil); err == nil {
-		t.Fatal("not interrupted")
-	}
-	saved, _, err := train.LoadState(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, start := multiLabelRun(t)
-	second.Epochs = 2
-	if got, err := second.Run(context.Background(), start, &saved); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("the resumed run differs: %v", err)
-	}
-}
-
-// Beside a classifier on one base each text gets the outputs of its own task alone.
-func TestMultiLabelInAJoint(t *testing.T) {
-	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
-	_, of := multiLabel(t, labels, nil)
-	var parts []multitask.Part
-	for name, task := range map[string]inject.Task{"topics": of, "mood": {Type: "classification", Labels: []string{"neg", "pos"}}} {
-		g, plan := injected(t, f, task, lora(), 0)
-		plan.Base = f.Name
-		g.SetOutputs(g.Value(plan.Logits))
-		inject.Deploy(g)
-		if err := inject.Fold(g); err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, multitask.Part{Name: name, Graph: g, Plan: plan})
-	}
-	g, err := multitask.Join(parts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tasks, err := multitask.ReadTasks(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := dataset(9, 3)
-	of9 := []int{0, 1, 1, 0, 1, 0, 0, 1, 1}
-	joint := &train.Predictor{Exec: reference(t, g), Graph: g, Info: parts[0].Plan.Encoder, Tasks: tasks}
-	got, err := joint.Predict(context.Background(), d, of9, 4, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k, p := range parts {
-		want, err := train.NewPredictor(reference(t, p.Graph), p.Graph, p.Plan).Predict(context.Background(), d, nil, 4, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		one, err := task.Of(tasks[k].Task)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range want {
-			if of9[i] != k {
-				continue
-			}
-			same := slices.EqualFunc(got[i], want[i], func(a, b float32) bool { return math.Abs(float64(a-b)) <= 1e-6 })
-			if !same || !one.Same(got[i], want[i], len(want[i])) {
-				t.Errorf("%s, text %d: %v in the joint, %v alone", p.Name, i, got[i], want[i])
-			}
 		}
 	}
 }

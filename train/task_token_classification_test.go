@@ -8,7 +8,6 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
-	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/internal/graphtest"
 	"github.com/peftgraph/peftgraph/internal/injecttest"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
@@ -42,64 +41,6 @@ func tagOutputs(t *testing.T, f *modelstest.Fixture, g *graph.Graph, fetch strin
 	return res[0]
 }
 
-// Every method under a tagger, on files of several exporters, two of them with a tagger's head: it starts with what the head
-// alone computes, its gradients are those of central differences, and merged it computes the same.
-func TestTaggersWithEveryMethod(t *testing.T) {
-	for _, file := range []string{"bert_torch2_legacy_op14_sdpa", "bert_torch2_dynamo_op18_eager", "distilbert_torch2_legacy_op14_eager",
-		"roberta_torch2_legacy_op14_sdpa", "bert_torch2_legacy_op14_tokencls", "bert_torch2_dynamo_op18_tokencls"} {
-		f := modelstest.Encoder(t, file)
-		for _, name := range inject.Names() {
-			t.Run(name+"/"+file, func(t *testing.T) {
-				t.Parallel()
-				if name == "full" && testing.Short() {
-					t.Skip("short: every parameter of a model takes a while")
-				}
-				tags(t, f, name)
-			})
-		}
-	}
-}
-
-func tags(t *testing.T, f *modelstest.Fixture, name string) {
-	k, of := tagging(t)
-	opt := inject.Options{Task: of, Seed: 5}
-	plain := f.Load(t)
-	alone := injecttest.Into(t, plain, opt, injecttest.New(t, "head-only", nil))
-	want := tagOutputs(t, f, plain, alone.Logits)
-
-	g, m := f.Load(t), combo{methods: []string{name}}.build(t, f)
-	plan := injecttest.Into(t, g, opt, m...)
-	start := tagOutputs(t, f, g, plan.Logits)
-	if plan.Logits != inject.LogitsName || !slices.Equal(start.Dims, append(slices.Clone(f.Runs[0].Inputs["input_ids"].Shape), 5)) {
-		t.Errorf("%s is %v", plan.Logits, start.Dims)
-	}
-	why := inject.ChangesAtStart(m[0])
-	if changed := graphtest.Differ(start, want, 0, 1e-12); (changed != nil) != (why != "") {
-		t.Errorf("at the start, the outputs differ from the head's own by %v; the method's reason is %q", changed, why)
-	}
-
-	injecttest.Move(t, g, plan, 0.3)
-	trained := tagOutputs(t, f, g, plan.Logits)
-	merged := g.Clone()
-	if _, err := inject.Merge(merged, plan); err != nil {
-		t.Fatal(err)
-	}
-	graphtest.Close(t, tagOutputs(t, f, merged, plan.Logits), trained, 1e-5, 1e-5)
-
-	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := task.MakeUp(k, five, plan.Encoder.Vocab, 6, 3, 1)
-	for i, e := range d.Encodings { // of words with two tokens
-		d.Weights = append(d.Weights, make([]float32, len(e.IDs)))
-		for at := 1; at < len(e.IDs); at += 2 {
-			d.Weights[i][at] = 1
-		}
-	}
-	compareGradients(t, s, feeds(t, s, g, d.Batch([]int{0, 2, 1})), 3)
-}
-
 // A head that a file was exported with is kept, and starts with the file's own logits; with other tags there is a new one.
 func TestExportedTaggers(t *testing.T) {
 	_, of := tagging(t)
@@ -121,53 +62,6 @@ func TestExportedTaggers(t *testing.T) {
 		_, err := inject.Inject(injecttest.Recognise(t, f.Load(t)), []inject.Method{lora()}, inject.Options{Task: other, Head: inject.HeadExisting})
 		if err == nil || !strings.Contains(err.Error(), "5 outputs and the task 3") {
 			t.Errorf("%s: the existing head for three tags: %v", file, err)
-		}
-	}
-}
-
-// A tagger beside a classifier in one graph: each text has the outputs that its own model gives it.
-func TestATaggerInAJoint(t *testing.T) {
-	_, of := tagging(t)
-	for _, file := range []string{"bert_torch2_legacy_op14_sdpa", "roberta_torch2_legacy_op14_sdpa"} {
-		f := modelstest.Encoder(t, file)
-		var parts []multitask.Part
-		for i, k := range []inject.Task{{Type: "classification", Labels: labels}, of, of} {
-			g, plan := injected(t, f, k, injecttest.New(t, []string{"lora", "prefix", "prompt"}[i], nil), 0)
-			g.SetOutputs(g.Value(plan.Logits))
-			inject.Deploy(g)
-			if err := inject.Fold(g); err != nil {
-				t.Fatal(err)
-			}
-			parts = append(parts, multitask.Part{Name: []string{"topic", "names", "places"}[i], Graph: g, Plan: plan})
-		}
-		joint, err := multitask.Join(parts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		of, err := multitask.ReadTasks(joint)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, whose := dataset(9, 1), []int{0, 1, 2, 0, 1, 2, 1, 1, 0}
-		p := &train.Predictor{Exec: reference(t, joint), Graph: joint, Info: parts[0].Plan.Encoder, Tasks: of}
-		rows, err := p.Predict(context.Background(), d, whose, 4, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, row := range rows {
-			part := parts[whose[i]]
-			want, err := train.NewPredictor(reference(t, part.Graph), part.Graph, part.Plan).Predict(context.Background(), &data.Dataset{Encodings: d.Encodings[i : i+1]}, nil, 1, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := 3
-			if whose[i] > 0 {
-				n = 5 * len(d.Encodings[i].IDs)
-			}
-			if len(row) != n {
-				t.Fatalf("%s: %d outputs, want %d", part.Name, len(row), n)
-			}
-			graphtest.Close(t, graph.TensorOf(nil, row), graph.TensorOf(nil, want[0]), 1e-6, 1e-6)
 		}
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
-	"github.com/peftgraph/peftgraph/train/task"
 )
 
 var labels = []string{"a", "b", "c"}
@@ -133,33 +132,6 @@ func TestGradientsOnEveryExporterForm(t *testing.T) {
 				t.Errorf("%d dropout masks for %d sites and a head", len(s.Masks), len(plan.Sites))
 			}
 			checkGradients(t, s, g, f, 1)
-		})
-	}
-}
-
-func TestGradientsOfEveryTask(t *testing.T) {
-	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
-	for _, name := range task.Names() {
-		t.Run(name, func(t *testing.T) {
-			k, err := task.New(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			names := labels
-			if _, err := k.Labels(nil, names); err != nil {
-				names = nil // its outputs have none
-			}
-			of, err := task.ForInjection(k, names)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g, plan := injected(t, f, of, lora(), 0)
-			s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			d := task.MakeUp(k, names, plan.Encoder.Vocab, 6, 3, 1)
-			compareGradients(t, s, feeds(t, s, g, d.Batch([]int{0, 2, 1})), 1)
 		})
 	}
 }

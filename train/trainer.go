@@ -162,6 +162,14 @@ func (t *Trainer) prepare(initial []float32, from *State) (err error) {
 	if err := t.units(); err != nil {
 		return err
 	}
+	for _, d := range []*data.Dataset{t.Train, t.Eval} {
+		if d == nil {
+			continue
+		}
+		if err := task.CheckTargets(t.Step.Task, d, t.Step.Plan.Task.Labels); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
 	if t.opt, err = optim.New(t.Optimizer, len(initial), optim.Settings{WeightDecay: t.WeightDecay, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Momentum: 0.9}); err != nil {
 		return err
 	}

@@ -273,6 +273,16 @@ func Decides(t Task, scores Scores) string {
 	return ""
 }
 
+// CheckTargets reports a data set without what the task learns from and is judged by: one that was read without labels.
+func CheckTargets(t Task, d *data.Dataset, labels []string) error {
+	for _, spec := range t.Targets(labels) {
+		if d.Target(spec.Name) == nil {
+			return fmt.Errorf("task: the data has no labels: nothing says what its answers should be")
+		}
+	}
+	return nil
+}
+
 // Better reports whether a metric's value is better than another; every value is better than an undefined one.
 func Better(t Task, metric string, a, b float64) bool {
 	if math.IsNaN(b) {
