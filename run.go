@@ -171,17 +171,8 @@ func trainedModel(run *train.Run, path string) (*graph.Graph, error) {
 	return g, run.Plan.SetValues(g, values)
 }
 
-// serve gives the run's model to onnxruntime, without what only training needs.
-func (r *Run) serve(ctx context.Context, e *engine) (*serving, error) {
-	if err := r.load(); err != nil {
-		return nil, err
-	}
-	g := r.graph.Clone()
-	inject.Deploy(g)
-	return e.serve(ctx, r.Dir, g, r.Plan)
-}
-
-// answerer is serve for who wants answers, not all outputs: a sparse task's are computed where it wants them.
+// answerer gives the run's model to onnxruntime, without what only training needs, for who wants answers, not all outputs: a sparse
+// task's are computed where it wants them.
 func (r *Run) answerer(ctx context.Context, e *engine) (*serving, error) {
 	if err := r.load(); err != nil {
 		return nil, err
