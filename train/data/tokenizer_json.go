@@ -124,15 +124,17 @@ func (t *Tokenizer) parsePostProcessor(raw json.RawMessage) error {
 	}
 	switch kind {
 	case "BertProcessing":
-		return t.parseBertProcessing(raw)
+		return t.parseProcessing(raw, bertTemplates)
+	case "RobertaProcessing": // MPNet's, whose words are WordPiece's
+		return t.parseProcessing(raw, robertaTemplates)
 	case "TemplateProcessing":
 		return t.parseTemplates(raw)
 	}
-	return fmt.Errorf("post_processor is of type %q, not %q or %q: only BERT's WordPiece tokenizer is supported",
-		kind, "BertProcessing", "TemplateProcessing")
+	return fmt.Errorf("post_processor is of type %q, not %q, %q or %q: only BERT's WordPiece tokenizer is supported",
+		kind, "BertProcessing", "RobertaProcessing", "TemplateProcessing")
 }
 
-func (t *Tokenizer) parseBertProcessing(raw json.RawMessage) error {
+func (t *Tokenizer) parseProcessing(raw json.RawMessage, templates func(cls, sep int64) (single, pair template)) error {
 	var v struct {
 		Sep, Cls [2]any // token, id
 	}
@@ -144,7 +146,7 @@ func (t *Tokenizer) parseBertProcessing(raw json.RawMessage) error {
 	if !sepOK || !clsOK || !t.has(int64(sep)) || !t.has(int64(cls)) {
 		return fmt.Errorf("post_processor: sep %v and cls %v must be pairs of a token and its id", v.Sep, v.Cls)
 	}
-	t.single, t.pair = bertTemplates(int64(cls), int64(sep))
+	t.single, t.pair = templates(int64(cls), int64(sep))
 	return nil
 }
 

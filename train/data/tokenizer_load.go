@@ -157,6 +157,12 @@ func bertTemplates(cls, sep int64) (single, pair template) {
 	return single, pair
 }
 
+// robertaTemplates lays out <s> A </s> and <s> A </s></s> B </s>, all type ids being 0.
+func robertaTemplates(cls, sep int64) (single, pair template) {
+	single = template{{special: cls}, {text: 'A'}, {special: sep}}
+	return single, append(append(pair, single...), templatePiece{special: sep}, templatePiece{text: 'B'}, templatePiece{special: sep})
+}
+
 // wordPieceSpec are the settings of a WordPiece model, as tokenizer.json names them.
 type wordPieceSpec struct {
 	UnkToken string `json:"unk_token"`

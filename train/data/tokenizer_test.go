@@ -32,9 +32,9 @@ type fixtureCase struct {
 }
 
 type tokenizerFixture struct {
-	Digests              map[string]string
-	Texts                []string
-	Uncased, Cased, JSON fixtureCase
+	Digests                     map[string]string
+	Texts                       []string
+	Uncased, Cased, JSON, MPNet fixtureCase
 }
 
 func readFixture(t testing.TB) *tokenizerFixture {
@@ -62,7 +62,7 @@ func load(t testing.TB, file string) *Tokenizer {
 func TestTokenizerEqualsHuggingFace(t *testing.T) {
 	f := readFixture(t)
 	for file, want := range map[string]fixtureCase{
-		"vocab-uncased.txt": f.Uncased, "vocab-cased.txt": f.Cased, "tokenizer.json": f.JSON,
+		"vocab-uncased.txt": f.Uncased, "vocab-cased.txt": f.Cased, "tokenizer.json": f.JSON, "tokenizer-mpnet.json": f.MPNet,
 	} {
 		tok := load(t, file)
 		if len(want.IDs) != len(f.Texts) {
@@ -274,7 +274,7 @@ func TestLoadTokenizerRefuses(t *testing.T) {
 		{"BPE", "tokenizer.json", edit(`"type":"WordPiece","unk_token"`, `"type":"BPE","unk_token"`), `model is of type "BPE"`},
 		{"other normalizer", "tokenizer.json", edit("BertNormalizer", "Precompiled"), `normalizer is of type "Precompiled"`},
 		{"other pre-tokenizer", "tokenizer.json", edit("BertPreTokenizer", "ByteLevel"), `pre_tokenizer is of type "ByteLevel"`},
-		{"other post-processor", "tokenizer.json", edit("TemplateProcessing", "RobertaProcessing"), `post_processor is of type "RobertaProcessing"`},
+		{"other post-processor", "tokenizer.json", edit("TemplateProcessing", "ByteLevel"), `post_processor is of type "ByteLevel"`},
 		{"unknown token missing", "tokenizer.json", edit(`"unk_token":"[UNK]"`, `"unk_token":"<unk>"`), `"<unk>" isn't in the vocabulary`},
 		{"negative id", "tokenizer.json", edit(`"[unused1]":5`, `"[unused1]":-5`), "id -5"},
 		{"not a vocabulary", "vocab.txt", "hello\n", "no [PAD]"},

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes fixture.json and vocab-*.txt: hard lines and the ids Hugging Face gives them.
+"""Writes fixture.json, vocab-*.txt and tokenizer*.json: hard lines and the ids Hugging Face gives them.
 
   make_tokenizer_fixture.py                       the fixture in this folder
   make_tokenizer_fixture.py --compare TEXTS --tokenizer FILE --out IDS
@@ -114,12 +114,33 @@ def fixture():
             tok.add_tokens(["Łódź", "niño"])
             tok.backend_tokenizer.save(str(HERE / "tokenizer.json"), pretty=False)
             cases["json"] = {"ids": [e.ids for e in tok.backend_tokenizer.encode_batch(texts)], "pairs": []}
+            cases["mpnet"] = mpnet(texts, tok)
     with open(HERE / "fixture.json", "w") as f:
         f.write('{"digests": ' + json.dumps(digests) + ',\n"texts": [\n')
         f.write(",\n".join(json.dumps(t) for t in texts) + "]")
         for name, case in cases.items():
             f.write(f',\n"{name}": ' + json.dumps(case, separators=(",", ":")))
         f.write("}\n")
+
+
+def mpnet(texts, tok):
+    """The same words between the special tokens of RoBERTa, as all-mpnet-base-v2's file has them."""
+    names = {"[PAD]": "<pad>", "[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
+    file = json.loads(tok.backend_tokenizer.to_str())
+    for t in file["added_tokens"]:
+        t["content"] = names.get(t["content"], t["content"])
+    file["model"]["vocab"] = {names.get(t, t): i for t, i in file["model"]["vocab"].items()}
+    file["post_processor"] = {"type": "RobertaProcessing", "sep": ["</s>", 3], "cls": ["<s>", 2], "trim_offsets": True, "add_prefix_space": False}
+    back = Tokenizer.from_str(json.dumps(file))
+    back.save(str(HERE / "tokenizer-mpnet.json"), pretty=False)
+    pairs = []
+    for i in range(0, 56, 2):
+        for n in (4, 7, 12, 31):
+            back.enable_truncation(n)
+            e, s = back.encode(texts[i], texts[i + 1]), back.encode(texts[i])
+            pairs.append([i, i + 1, n, e.ids, e.type_ids, s.ids])
+    back.no_truncation()
+    return {"ids": [e.ids for e in back.encode_batch(texts)], "pairs": pairs}
 
 
 def compare(texts, tokenizer, out):
