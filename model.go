@@ -14,6 +14,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
 	"github.com/peftgraph/peftgraph/models"
+	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/folder"
 	"github.com/peftgraph/peftgraph/train/task"
@@ -33,7 +34,11 @@ type Model struct {
 // Open loads a model, or the one of a folder, and finds out what it is. Weights are mapped, not read.
 func Open(path string) (*Model, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		if path, err = folder.FindModel(path); err != nil {
+		dir := path
+		if path, err = folder.FindModel(dir); err != nil {
+			if train.IsRun(dir) {
+				return nil, hinted(fmt.Errorf("%s is a run, not a model", dir), "export it first; eval, predict and adapters show take the run itself")
+			}
 			return nil, hinted(err, "check the path")
 		}
 	}

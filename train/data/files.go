@@ -45,7 +45,7 @@ func filesOf(path string) ([]string, error) {
 		}
 		return out, nil
 	case !errors.Is(err, fs.ErrNotExist) || !strings.ContainsAny(path, "*?["):
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, errors.Unwrap(err)) // without the name of the system call
 	}
 	found, err := filepath.Glob(path)
 	if err != nil {

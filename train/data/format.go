@@ -133,7 +133,7 @@ func formatFor(path, name string) (*format, error) {
 			return formats[n], nil
 		}
 	}
-	return nil, fmt.Errorf("no format is known by the extension %q; name one of %s", ext, strings.Join(Formats(), ", "))
+	return nil, fmt.Errorf("no format is known by the extension %q; say which it has (--format): one of %s", ext, strings.Join(Formats(), ", "))
 }
 
 // sniffed returns the format that a text looks to be of where its name doesn't say, else f.

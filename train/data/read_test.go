@@ -105,7 +105,7 @@ func TestReadRefuses(t *testing.T) {
 		{"JSON lacks a key", "x.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\"}\n", Options{}, `x.jsonl:2: no value for "label"`},
 		{"JSON null label", "x.jsonl", "{\"text\": \"a\", \"label\": null}\n", Options{}, `x.jsonl:1: no value for "label"`},
 		{"unknown format", "x.tsv", "a", Options{Format: "xls"}, `unknown format "xls"; known: ` + strings.Join(Formats(), ", ")},
-		{"unknown extension", "x.xls", "a", Options{}, `extension ".xls"; name one of ` + strings.Join(Formats(), ", ")},
+		{"unknown extension", "x.xls", "a", Options{}, `extension ".xls"; say which it has (--format): one of ` + strings.Join(Formats(), ", ")},
 		{"trec without a space", "x.label", "NUM\n", Options{}, "x.label:1: no space"},
 	} {
 		_, err := Read(write(t, t.TempDir(), c.file, c.content), c.opt)
