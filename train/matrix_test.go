@@ -16,7 +16,6 @@ import (
 	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -122,18 +121,7 @@ func tryTask(t *testing.T, k triedTask, method string, f *modelstest.Fixture) {
 	}
 	graphtest.Close(t, compute(merged, plan), compute(g, plan), 1e-5, 1e-5)
 
-	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, err := plan.Values(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flat, err := s.Layout.Flatten(values)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, flat := stepGraph(t, g, plan)
 	const size = 5 // of the losses at most: rounding noise of differences grows with it
 	b := k.made(plan, 3).Batch([]int{0, 2, 1})
 	all, err := s.Feeds(b, flat, 1/(size*b.Weight), 9, 1)
@@ -168,18 +156,7 @@ func TestEveryTaskResumes(t *testing.T) {
 				m := lora()
 				m.Dropout = 0.2
 				g, plan := injected(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa"), k.of, m, 0)
-				s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				values, err := plan.Values(g)
-				if err != nil {
-					t.Fatal(err)
-				}
-				flat, err := s.Layout.Flatten(values)
-				if err != nil {
-					t.Fatal(err)
-				}
+				s, flat := stepGraph(t, g, plan)
 				how := train.DefaultSettings()
 				how.Epochs, how.BatchSize = 2, 3
 				return &train.Trainer{Settings: how, Step: s, Exec: reference(t, s.Graph), Train: k.made(plan, 11)}, flat

@@ -7,7 +7,6 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -28,18 +27,7 @@ func TestWhereTheBiasStarts(t *testing.T) {
 		{"bert_torch2_legacy_op14_seqcls", inject.Task{Type: "multi-label", Labels: labels}, nil},
 	} {
 		g, plan := injected(t, modelstest.Encoder(t, c.form), c.of, lora(), 0)
-		s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		values, err := plan.Values(g)
-		if err != nil {
-			t.Fatal(err)
-		}
-		start, err := s.Layout.Flatten(values)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, start := stepGraph(t, g, plan)
 		st := settings()
 		st.Epochs, st.LearningRate, st.BatchSize = 1, 1e-30, 9
 		d := task.MakeUp(s.Task, c.of.Labels, plan.Encoder.Vocab, 5, 4, 1)

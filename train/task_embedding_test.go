@@ -191,22 +191,7 @@ func TestEmbeddingLearns(t *testing.T) {
 	g := f.Load(t)
 	m := lora()
 	plan := injecttest.Into(t, g, inject.Options{Task: of, Head: "mean", Seed: 5}, m)
-	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward, err := train.NewForwardGraph(g, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, err := plan.Values(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flat, err := s.Layout.Flatten(values)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, flat := stepGraph(t, g, plan)
 	d := task.MakeUp(k, nil, plan.Encoder.Vocab, 5, 8, 3)
 	for i, ids := range d.Target("texts").Ints {
 		ids[0], ids[1] = int64(2*i), int64(2*i+1)
@@ -214,7 +199,7 @@ func TestEmbeddingLearns(t *testing.T) {
 	}
 	set := settings()
 	set.Epochs, set.BatchSize, set.Schedule = 40, 8, "constant"
-	tr := &train.Trainer{Settings: set, Step: s, Exec: reference(t, s.Graph), Train: d, Eval: d, Forward: train.NewPredictor(reference(t, forward), forward, plan)}
+	tr := &train.Trainer{Settings: set, Step: s, Exec: reference(t, s.Graph), Train: d, Eval: d, Forward: predictor(t, g, plan)}
 	var losses []float64
 	tr.Report = func(e train.Event) {
 		if e.Kind == "epoch" {

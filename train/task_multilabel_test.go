@@ -12,7 +12,6 @@ import (
 	"github.com/peftgraph/peftgraph/internal/injecttest"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -76,22 +75,7 @@ func multiLabelRun(t *testing.T) (*train.Trainer, []float32) {
 	t.Helper()
 	_, of := multiLabel(t, labels, nil)
 	g, plan := injected(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa"), of, lora(), 0)
-	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward, err := train.NewForwardGraph(g, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, err := plan.Values(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flat, err := s.Layout.Flatten(values)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, flat := stepGraph(t, g, plan)
 	set := func(n, from int) *data.Dataset {
 		d := &data.Dataset{}
 		var hot [][]float32
@@ -110,7 +94,7 @@ func multiLabelRun(t *testing.T) (*train.Trainer, []float32) {
 	st := settings()
 	st.Epochs = 10
 	return &train.Trainer{Settings: st, Step: s, Exec: reference(t, s.Graph), Train: set(24, 0), Eval: set(12, 24),
-		Forward: train.NewPredictor(reference(t, forward), forward, plan)}, flat
+		Forward: predictor(t, g, plan)}, flat
 }
 
 // A run learns, and what it keeps judges as it was judged: with the thresholds that were chosen for it.

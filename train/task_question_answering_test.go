@@ -11,7 +11,6 @@ import (
 	"github.com/peftgraph/peftgraph/internal/injecttest"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -79,22 +78,7 @@ func TestQuestionAnsweringLearns(t *testing.T) {
 	k, of := answering(t)
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	g, plan := injected(t, f, of, lora(), 0)
-	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward, err := train.NewForwardGraph(g, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, err := plan.Values(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flat, err := s.Layout.Flatten(values)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, flat := stepGraph(t, g, plan)
 	d := &data.Dataset{}
 	var starts []int64
 	for i := range 24 {
@@ -109,7 +93,7 @@ func TestQuestionAnsweringLearns(t *testing.T) {
 		d.Examples = append(d.Examples, data.Example{Pair: "0 1 2 3 4 5 6 7", HasPair: true, Fields: map[string][]string{"answers": {string(rune('0' + at))}}})
 	}
 	d.Targets = []data.Target{data.Scalars("start", starts), data.Scalars("end", starts)}
-	tr := &train.Trainer{Settings: settings(), Step: s, Exec: reference(t, s.Graph), Train: d, Eval: d, Forward: train.NewPredictor(reference(t, forward), forward, plan)}
+	tr := &train.Trainer{Settings: settings(), Step: s, Exec: reference(t, s.Graph), Train: d, Eval: d, Forward: predictor(t, g, plan)}
 	state, err := tr.Run(context.Background(), flat, nil)
 	if err != nil {
 		t.Fatal(err)

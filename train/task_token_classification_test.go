@@ -12,7 +12,6 @@ import (
 	"github.com/peftgraph/peftgraph/internal/injecttest"
 	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/train"
-	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
 )
@@ -72,26 +71,11 @@ func TestATaggerLearns(t *testing.T) {
 		_, of := tagging(t)
 		f := modelstest.Encoder(t, "bert_torch2_legacy_op14_tokencls")
 		g, plan := injected(t, f, of, lora(), 0.1)
-		s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		forward, err := train.NewForwardGraph(g, plan)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values, err := plan.Values(g)
-		if err != nil {
-			t.Fatal(err)
-		}
-		flat, err := s.Layout.Flatten(values)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, flat := stepGraph(t, g, plan)
 		d := sentences(30)
 		how := settings()
 		how.Epochs = 12
-		tr := &train.Trainer{Settings: how, Step: s, Exec: reference(t, s.Graph), Train: d, Eval: d, Forward: train.NewPredictor(reference(t, forward), forward, plan)}
+		tr := &train.Trainer{Settings: how, Step: s, Exec: reference(t, s.Graph), Train: d, Eval: d, Forward: predictor(t, g, plan)}
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		tr.Report = func(e train.Event) {

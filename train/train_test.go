@@ -184,18 +184,10 @@ func dataset(n int, seed uint64) *data.Dataset {
 	return d
 }
 
-// trainer is a whole run on the reference evaluator, so that no test here needs libonnxruntime.
-func trainer(t *testing.T, settings train.Settings, dropout float64) (*train.Trainer, []float32) {
+// stepGraph is what trains a plan, and the plan's values to start from.
+func stepGraph(t *testing.T, g *graph.Graph, plan *inject.Plan) (*train.StepGraph, []float32) {
 	t.Helper()
-	m := lora()
-	m.Dropout = dropout
-	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
-	g, plan := injected(t, f, inject.Task{Type: "classification", Labels: labels}, m, dropout)
 	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward, err := train.NewForwardGraph(g, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,8 +199,29 @@ func trainer(t *testing.T, settings train.Settings, dropout float64) (*train.Tra
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, flat
+}
+
+// predictor judges on the reference evaluator.
+func predictor(t *testing.T, g *graph.Graph, plan *inject.Plan) *train.Predictor {
+	t.Helper()
+	forward, err := train.NewForwardGraph(g, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return train.NewPredictor(reference(t, forward), forward, plan)
+}
+
+// trainer is a whole run on the reference evaluator, so that no test here needs libonnxruntime.
+func trainer(t *testing.T, settings train.Settings, dropout float64) (*train.Trainer, []float32) {
+	t.Helper()
+	m := lora()
+	m.Dropout = dropout
+	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
+	g, plan := injected(t, f, inject.Task{Type: "classification", Labels: labels}, m, dropout)
+	s, flat := stepGraph(t, g, plan)
 	return &train.Trainer{Settings: settings, Step: s, Exec: reference(t, s.Graph), Train: dataset(22, 1), Eval: dataset(9, 2),
-		Forward: train.NewPredictor(reference(t, forward), forward, plan)}, flat
+		Forward: predictor(t, g, plan)}, flat
 }
 
 func settings() train.Settings {
