@@ -77,8 +77,8 @@ func columns(run *train.Run) data.Options {
 		Latin1: run.Data.Latin1}
 }
 
-// readAs is how the run's own data was read, where the options say nothing else; its columns' names hold in another format too. Files that aren't the run's own may be of another
-// format: see [data.Options.For].
+// readAs is how the run's own data was read, where the options say nothing else; its columns' names hold in another format too.
+// Files that aren't the run's own may be of another format: see [data.Options.For].
 func readAs(opt data.Options, run *train.Run) data.Options {
 	as, asked := columns(run), opt
 	asked.Strict, asked.Latin1, asked.NoLabel, asked.Join = false, false, false, ""
