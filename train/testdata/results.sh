@@ -17,10 +17,10 @@ runs=(
 	"stsb embedding 2 1e-3 32 --loss cosine --score-range 0,5 --text-column text --pair-column pair --label-column label | "
 	"stsb regression 3 1e-3 32"
 	"xquad question-answering 6 2e-3 16 --max-length 256 --doc-stride 64"
-	"sms classification 3 1e-3 32"
-	"cola classification 3 1e-3 32"
+	"sms classification 2 1e-3 32"
+	"cola classification 2 1e-3 32"
 	"sst classification 3 1e-3 32"
-	"rte classification 3 1e-3 32"
+	"rte classification 2 1e-3 32"
 	"agnews classification 1 1e-3 32"
 )
 
