@@ -10,6 +10,7 @@ import (
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/format"
 	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/task"
@@ -238,14 +239,4 @@ func narrow(x []float64) []float32 {
 func looksLikeLogits(output string) bool { return output == inject.LogitsName }
 
 // sameLargest compares rows of logits.
-func sameLargest(a, b []float64, _ int) bool { return largest(a) == largest(b) }
-
-func largest(x []float64) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
-}
+func sameLargest(a, b []float64, _ int) bool { return numeric.Argmax(a) == numeric.Argmax(b) }

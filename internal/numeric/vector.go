@@ -50,6 +50,17 @@ func Scale(v []float64, f float64) {
 	}
 }
 
+// Argmax is the index of the largest element, the first of equals.
+func Argmax[T float32 | float64](x []T) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
+
 // Norm is the Euclidean norm.
 func Norm(v []float64) float64 { return math.Sqrt(Dot(v, v)) }
 

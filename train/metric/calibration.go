@@ -1,6 +1,10 @@
 package metric
 
-import "math"
+import (
+	"math"
+
+	"github.com/peftgraph/peftgraph/internal/numeric"
+)
 
 // CalibrationBins is how many bins published expected calibration errors have.
 const CalibrationBins = 15
@@ -51,7 +55,7 @@ func ECE(probabilities [][]float64, truth []int, bins int) float64 {
 	sameLength("calibration error", len(truth), len(probabilities))
 	gap := make([]float64, bins) // Σ right - Σ probability
 	for i, p := range probabilities {
-		class := top(p)
+		class := numeric.Argmax(p)
 		b := 0
 		for b < bins-1 && p[class] > float64(b+1)/float64(bins) {
 			b++
@@ -66,17 +70,6 @@ func ECE(probabilities [][]float64, truth []int, bins int) float64 {
 		sum += math.Abs(g)
 	}
 	return sum / float64(len(truth))
-}
-
-// top is the index of the largest value, the first of equals.
-func top(values []float64) int {
-	best := 0
-	for i, v := range values {
-		if v > values[best] {
-			best = i
-		}
-	}
-	return best
 }
 
 // The bounds of [Temperature].

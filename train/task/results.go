@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
 )
@@ -34,7 +35,7 @@ func scores(d *data.Dataset, name string) []float64 {
 func (r *Results) largest() []int {
 	out := make([]int, len(r.Rows))
 	for i, row := range r.Rows {
-		out[i] = argmax(row)
+		out[i] = numeric.Argmax(row)
 	}
 	return out
 }
@@ -46,17 +47,6 @@ func (r *Results) firsts() []float64 {
 		out[i] = float64(row[0])
 	}
 	return out
-}
-
-// argmax is the index of the largest element, the first of equals.
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }
 
 // softmax is [metric.Softmax] of a row; a temperature of 0 is 1.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
@@ -207,7 +208,7 @@ func (a ClassAnswer) Lines() []string {
 func (c *Classification) Answer(r *Results, _ int, windows []int) Answer {
 	row := r.Rows[windows[0]]
 	p := softmax(row, c.Temperature)
-	best := argmax(row)
+	best := numeric.Argmax(row)
 	return ClassAnswer{r.Labels[best], p[best], row}
 }
 
@@ -219,7 +220,9 @@ func (c *Classification) Temper() (by float64, after Task) {
 }
 
 // Same compares the classes.
-func (*Classification) Same(a, b []float32, _ int) bool { return argmax(a) == argmax(b) }
+func (*Classification) Same(a, b []float32, _ int) bool {
+	return numeric.Argmax(a) == numeric.Argmax(b)
+}
 
 // ClassWeights are what examples of a class count: by name, or Balanced.
 type ClassWeights struct {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
@@ -215,7 +216,7 @@ func (m *MaskedLM) Reduce(d *data.Dataset, encoding int, out []float32, width in
 			continue
 		}
 		id, hit := d.Encodings[encoding].IDs[at], float32(0)
-		if argmax(logits) == int(id) {
+		if numeric.Argmax(logits) == int(id) {
 			hit = 1
 		}
 		kept = append(kept, float32(logSumExp(logits)-float64(logits[id])), hit)
@@ -250,7 +251,7 @@ func descending(a, b float32) int {
 
 // logSumExp is log Σ exp x.
 func logSumExp(x []float32) float64 {
-	most, sum := float64(x[argmax(x)]), 0.0
+	most, sum := float64(x[numeric.Argmax(x)]), 0.0
 	for _, v := range x {
 		sum += math.Exp(float64(v) - most)
 	}
@@ -365,7 +366,7 @@ func filled(text string, masks []Fill) string {
 // Same compares the likeliest token of each place.
 func (*MaskedLM) Same(a, b []float32, width int) bool {
 	for at := 0; at+width <= len(a); at += width {
-		if argmax(a[at:at+width]) != argmax(b[at:at+width]) {
+		if numeric.Argmax(a[at:at+width]) != numeric.Argmax(b[at:at+width]) {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
@@ -325,7 +326,7 @@ func (q *QuestionAnswering) Answer(r *Results, example int, windows []int) Answe
 // Same compares the likeliest first and last tokens.
 func (*QuestionAnswering) Same(a, b []float32, width int) bool {
 	for k := range width {
-		if argmax(column(a, k, width)) != argmax(column(b, k, width)) {
+		if numeric.Argmax(column(a, k, width)) != numeric.Argmax(column(b, k, width)) {
 			return false
 		}
 	}

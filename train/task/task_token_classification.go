@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
@@ -253,7 +254,7 @@ func (t *TokenClassification) report(r *Results, reading metric.Reading) (metric
 		for _, p := range r.Data.FirstPieces(windows, len(r.Data.Examples[i].Words)) {
 			if p.Encoding >= 0 {
 				is = append(is, r.Labels[target.Ints[p.Encoding][p.Token]])
-				said = append(said, r.Labels[argmax(r.token(p))])
+				said = append(said, r.Labels[numeric.Argmax(r.token(p))])
 			}
 		}
 		truth, found = append(truth, is), append(found, said)
@@ -368,7 +369,7 @@ func (t *TokenClassification) Answer(r *Results, example int, windows []int) Ans
 			continue
 		}
 		row, at := r.token(p), extents[w]
-		best := argmax(row)
+		best := numeric.Argmax(row)
 		tags = append(tags, r.Labels[best])
 		words = append(words, Tagged{r.Labels[best], softmax(row, 1)[best], at[0], at[1], string(text[at[0]:at[1]])})
 	}
@@ -395,7 +396,7 @@ func (t *TokenClassification) Answer(r *Results, example int, windows []int) Ans
 // Same compares the tags of all tokens.
 func (*TokenClassification) Same(a, b []float32, width int) bool {
 	for at := 0; at+width <= len(a); at += width {
-		if argmax(a[at:at+width]) != argmax(b[at:at+width]) {
+		if numeric.Argmax(a[at:at+width]) != numeric.Argmax(b[at:at+width]) {
 			return false
 		}
 	}
