@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/internal/graphtest"
 	"github.com/peftgraph/peftgraph/internal/injecttest"
@@ -35,19 +34,6 @@ func multiLabel(t *testing.T, names []string, settings map[string]string) (task.
 	return k, of
 }
 
-func output(t *testing.T, g *graph.Graph, name string, feeds map[string]*graph.Tensor) *graph.Tensor {
-	t.Helper()
-	own := map[string]*graph.Tensor{}
-	for _, in := range g.Inputs() {
-		own[in.Name()] = feeds[in.Name()]
-	}
-	res, err := reference(t, g).Run(context.Background(), own, []string{name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res[0]
-}
-
 // A classifier that the model was exported with is gone on with: to begin with the outputs are the model's own.
 func TestMultiLabelGoesOnWithAClassifier(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_seqcls")
@@ -57,7 +43,7 @@ func TestMultiLabelGoesOnWithAClassifier(t *testing.T) {
 	for i := range enc.Classifier.Out {
 		names = append(names, string(rune('a'+i)))
 	}
-	want := output(t, g, enc.Logits.Name(), f.Feeds(g, 0))
+	want := modelstest.Evaluate(t, g, f.Runs[0].Inputs, enc.Logits.Name())[0]
 	for _, name := range []string{"bitfit", "full", "head-only", "ia3", "lora"} { // the others change the outputs from the start
 		_, of := multiLabel(t, names, nil)
 		g := f.Load(t)
@@ -66,7 +52,7 @@ func TestMultiLabelGoesOnWithAClassifier(t *testing.T) {
 		if plan.Head.Kind != inject.HeadExisting {
 			t.Errorf("%s: the head is %s", name, plan.Head.Kind)
 		}
-		graphtest.Close(t, output(t, g, plan.Logits, f.Feeds(g, 0)), want, 1e-5, 1e-6)
+		graphtest.Close(t, modelstest.Evaluate(t, g, f.Runs[0].Inputs, plan.Logits)[0], want, 1e-5, 1e-6)
 	}
 }
 

@@ -29,16 +29,6 @@ func answering(t *testing.T) (task.Task, inject.Task) {
 	return k, of
 }
 
-// evaluated returns values of g for the fixture's first run.
-func evaluated(t *testing.T, f *modelstest.Fixture, g *graph.Graph, fetches ...string) []*graph.Tensor {
-	t.Helper()
-	res, err := reference(t, g).Run(context.Background(), f.Feeds(g, 0), fetches)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
-
 // A head that a file was exported with is recognised and kept: what is trained starts with the file's own outputs, which its
 // own names go on giving.
 func TestExportedQuestionAnsweringHeads(t *testing.T) {
@@ -54,7 +44,7 @@ func TestExportedQuestionAnsweringHeads(t *testing.T) {
 			if method == "prompt" {
 				injecttest.Move(t, g, plan, 0.1)
 			}
-			got := evaluated(t, f, g, plan.Logits, "start_logits", "end_logits")
+			got := modelstest.Evaluate(t, g, f.Runs[0].Inputs, plan.Logits, "start_logits", "end_logits")
 			both, err := got[0].Float64s()
 			if err != nil {
 				t.Fatal(err)

@@ -30,16 +30,6 @@ func tagging(t *testing.T) (task.Task, inject.Task) {
 	return k, of
 }
 
-// tagOutputs are values of g for the fixture's first run.
-func tagOutputs(t *testing.T, f *modelstest.Fixture, g *graph.Graph, fetch string) *graph.Tensor {
-	t.Helper()
-	res, err := reference(t, g).Run(context.Background(), f.Feeds(g, 0), []string{fetch})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res[0]
-}
-
 // A head that a file was exported with is kept, and starts with the file's own logits; with other tags there is a new one.
 func TestExportedTaggers(t *testing.T) {
 	_, of := tagging(t)
@@ -50,12 +40,12 @@ func TestExportedTaggers(t *testing.T) {
 		if plan.Head.Kind != inject.HeadExisting {
 			t.Errorf("%s: the head is %q", file, plan.Head.Kind)
 		}
-		graphtest.Close(t, tagOutputs(t, f, g, plan.Logits), f.Runs[0].Outputs["logits"].Tensor(graph.Float), 1e-4, 1e-5)
+		graphtest.Close(t, modelstest.Evaluate(t, g, f.Runs[0].Inputs, plan.Logits)[0], f.Runs[0].Outputs["logits"].Tensor(graph.Float), 1e-4, 1e-5)
 		other := of
 		other.Labels = five[:3]
 		g = f.Load(t)
 		plan = injecttest.Into(t, g, inject.Options{Task: other, Seed: 5}, lora())
-		if got := tagOutputs(t, f, g, plan.Logits).Dims; plan.Head.Kind != inject.HeadTokens || got[2] != 3 {
+		if got := modelstest.Evaluate(t, g, f.Runs[0].Inputs, plan.Logits)[0].Dims; plan.Head.Kind != inject.HeadTokens || got[2] != 3 {
 			t.Errorf("%s with three tags: the head is %q, the logits %v", file, plan.Head.Kind, got)
 		}
 		_, err := inject.Inject(injecttest.Recognise(t, f.Load(t)), []inject.Method{lora()}, inject.Options{Task: other, Head: inject.HeadExisting})
