@@ -18,25 +18,6 @@ import (
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
-// embeddingTask is the task with settings, and what a plan says of it.
-func embeddingTask(t *testing.T, settings map[string]string) (task.Task, inject.Task) {
-	t.Helper()
-	k, err := task.New("embedding")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for flag, text := range settings {
-		if ok, err := task.Set(k, flag, text); !ok || err != nil {
-			t.Fatal(flag, ok, err)
-		}
-	}
-	of, err := task.ForInjection(k, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k, of
-}
-
 // embeddingForms are forms of each architecture and exporter.
 func embeddingForms(t *testing.T) []*modelstest.Fixture {
 	t.Helper()
@@ -64,7 +45,7 @@ func TestGradientsOfEmbeddingLosses(t *testing.T) {
 		{"cls", map[string]string{"loss": "triplet", "distance": "euclidean", "margin": "5", "normalize": "false"}},
 	} {
 		t.Run(combo{[]string{string(c.head)}, c.settings}.String(), func(t *testing.T) {
-			k, of := embeddingTask(t, c.settings)
+			k, of := taskOf(t, "embedding", nil, c.settings)
 			g := f.Load(t)
 			m := lora()
 			m.Dropout = 0.2
@@ -92,7 +73,7 @@ func checkEmbeddingGradients(t *testing.T, k task.Task, g *graph.Graph, plan *in
 // Every method × a form of each architecture: the vectors start as the base's, they are the mean of the hidden states that are
 // the other output, the gradients are right, and merging keeps the vectors.
 func TestEmbeddingOfEveryMethod(t *testing.T) {
-	k, of := embeddingTask(t, nil)
+	k, of := taskOf(t, "embedding", nil, nil)
 	for _, f := range embeddingForms(t) {
 		base := f.Load(t)
 		hidden, err := reference(t, base).Run(context.Background(), f.Feeds(base, 0), []string{injecttest.Recognise(t, base).LastHidden.Name()})
@@ -149,11 +130,7 @@ func outputsOf(t *testing.T, f *modelstest.Fixture, g *graph.Graph, plan *inject
 	if !slices.Equal(names, []string{inject.HiddenName, inject.EmbeddingName}) {
 		t.Fatalf("the outputs are %v", names)
 	}
-	res, err := reference(t, g).Run(context.Background(), f.Feeds(g, 0), names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
+	return modelstest.Evaluate(t, g, f.Runs[0].Inputs, names...)
 }
 
 // pooled is the mean of the hidden states over the mask, scaled to length 1.
@@ -187,7 +164,7 @@ func pooled(t *testing.T, f *modelstest.Fixture, hidden *graph.Tensor) *graph.Te
 // A run learns to tell which texts belong together, and rows that are no pairs are left out.
 func TestEmbeddingLearns(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
-	k, of := embeddingTask(t, nil)
+	k, of := taskOf(t, "embedding", nil, nil)
 	g := f.Load(t)
 	m := lora()
 	plan := injecttest.Into(t, g, inject.Options{Task: of, Head: "mean", Seed: 5}, m)

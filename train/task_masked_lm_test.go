@@ -25,14 +25,7 @@ import (
 // maskedLM injects for masked language modelling.
 func maskedLM(t *testing.T, f *modelstest.Fixture, head inject.HeadKind, ms ...inject.Method) (*graph.Graph, *inject.Plan) {
 	t.Helper()
-	k, err := task.New("masked-lm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	of, err := task.ForInjection(k, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, of := taskOf(t, "masked-lm", nil, nil)
 	g := f.Load(t)
 	return g, injecttest.Into(t, g, inject.Options{Task: of, Head: head, Seed: 5}, ms...)
 }
@@ -40,10 +33,7 @@ func maskedLM(t *testing.T, f *modelstest.Fixture, head inject.HeadKind, ms ...i
 // someTokens are made-up texts of which some tokens count.
 func someTokens(t *testing.T, vocab, units int) *data.Dataset {
 	t.Helper()
-	k, err := task.New("masked-lm")
-	if err != nil {
-		t.Fatal(err)
-	}
+	k, _ := taskOf(t, "masked-lm", nil, nil)
 	return task.MakeUp(k, nil, vocab, 6, units, 3)
 }
 
@@ -87,25 +77,9 @@ func maskedLMMatrix(t *testing.T, f *modelstest.Fixture, m inject.Method, head i
 		want := modelstest.Evaluate(t, base, f.Runs[0].Inputs, "logits")[0]
 		graphtest.Close(t, modelstest.Evaluate(t, g, f.Runs[0].Inputs, plan.Logits)[0], want, 0, 1e-12)
 	}
-	values, err := plan.Values(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, tr := range plan.Trainables {
-		values[tr.Name] = nudged(t, values[tr.Name], uint64(i+1))
-	}
-	if err := plan.SetValues(g, values); err != nil {
-		t.Fatal(err)
-	}
-	s, err := train.NewStepGraph(g, plan, autodiff.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	nudge(t, g, plan)
+	s, flat := stepGraph(t, g, plan)
 	b := someTokens(t, plan.Encoder.Vocab, 3).Batch([]int{0, 2, 1})
-	flat, err := s.Layout.Flatten(values)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const size = 5 // of the loss: rounding noise of differences grows with it
 	all, err := s.Feeds(b, flat, 1/(size*b.Weight), 9, 1)
 	if err != nil {

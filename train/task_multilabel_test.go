@@ -15,25 +15,6 @@ import (
 	"github.com/peftgraph/peftgraph/train/task"
 )
 
-// multiLabel is the task in a plan, with settings as the command line has them.
-func multiLabel(t *testing.T, names []string, settings map[string]string) (task.Task, inject.Task) {
-	t.Helper()
-	k, err := task.New("multi-label")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for flag, text := range settings {
-		if ok, err := task.Set(k, flag, text); !ok || err != nil {
-			t.Fatal(flag, ok, err)
-		}
-	}
-	of, err := task.ForInjection(k, names)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k, of
-}
-
 // A classifier that the model was exported with is gone on with: to begin with the outputs are the model's own.
 func TestMultiLabelGoesOnWithAClassifier(t *testing.T) {
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_seqcls")
@@ -45,7 +26,7 @@ func TestMultiLabelGoesOnWithAClassifier(t *testing.T) {
 	}
 	want := modelstest.Evaluate(t, g, f.Runs[0].Inputs, enc.Logits.Name())[0]
 	for _, name := range []string{"bitfit", "full", "head-only", "ia3", "lora"} { // the others change the outputs from the start
-		_, of := multiLabel(t, names, nil)
+		_, of := taskOf(t, "multi-label", names, nil)
 		g := f.Load(t)
 		m := injecttest.New(t, name, nil)
 		plan := injecttest.Into(t, g, inject.Options{Task: of, Seed: 5}, m)
@@ -59,7 +40,7 @@ func TestMultiLabelGoesOnWithAClassifier(t *testing.T) {
 // multiLabelRun is a toy run: a text has a label for each word of three that it has; few have the third.
 func multiLabelRun(t *testing.T) (*train.Trainer, []float32) {
 	t.Helper()
-	_, of := multiLabel(t, labels, nil)
+	_, of := taskOf(t, "multi-label", labels, nil)
 	g, plan := injected(t, modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa"), of, lora(), 0)
 	s, flat := stepGraph(t, g, plan)
 	set := func(n, from int) *data.Dataset {

@@ -12,27 +12,12 @@ import (
 	"github.com/peftgraph/peftgraph/internal/modelstest"
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/data"
-	"github.com/peftgraph/peftgraph/train/task"
 )
-
-// answering is the question answering task as a plan has it.
-func answering(t *testing.T) (task.Task, inject.Task) {
-	t.Helper()
-	k, err := task.New("question-answering")
-	if err != nil {
-		t.Fatal(err)
-	}
-	of, err := task.ForInjection(k, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k, of
-}
 
 // A head that a file was exported with is recognised and kept: what is trained starts with the file's own outputs, which its
 // own names go on giving.
 func TestExportedQuestionAnsweringHeads(t *testing.T) {
-	_, of := answering(t)
+	_, of := taskOf(t, "question-answering", nil, nil)
 	for _, file := range []string{"bert_torch2_legacy_op14_qa", "bert_torch2_dynamo_op18_qa"} {
 		f := modelstest.Encoder(t, file)
 		for _, method := range []string{"lora", "prompt"} {
@@ -65,7 +50,7 @@ func TestExportedQuestionAnsweringHeads(t *testing.T) {
 
 // A run of question answering learns a toy: the answer is one certain token, wherever it stands.
 func TestQuestionAnsweringLearns(t *testing.T) {
-	k, of := answering(t)
+	k, of := taskOf(t, "question-answering", nil, nil)
 	f := modelstest.Encoder(t, "bert_torch2_legacy_op14_sdpa")
 	g, plan := injected(t, f, of, lora(), 0)
 	s, flat := stepGraph(t, g, plan)

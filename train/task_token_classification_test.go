@@ -19,20 +19,9 @@ import (
 // five are as many tags as the exported taggers have.
 var five = []string{"O", "B-PER", "I-PER", "B-LOC", "I-LOC"}
 
-// tagging is the task as a plan has it.
-func tagging(t *testing.T) (task.Task, inject.Task) {
-	t.Helper()
-	k := &task.TokenClassification{}
-	of, err := task.ForInjection(k, five)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k, of
-}
-
 // A head that a file was exported with is kept, and starts with the file's own logits; with other tags there is a new one.
 func TestExportedTaggers(t *testing.T) {
-	_, of := tagging(t)
+	_, of := taskOf(t, "token-classification", five, nil)
 	for _, file := range []string{"bert_torch2_legacy_op14_tokencls", "bert_torch2_dynamo_op18_tokencls"} {
 		f := modelstest.Encoder(t, file)
 		g := f.Load(t)
@@ -58,7 +47,7 @@ func TestExportedTaggers(t *testing.T) {
 // A run learns tags that the words decide, and goes on after an interruption as if there had been none.
 func TestATaggerLearns(t *testing.T) {
 	run := func(stop int) (train.State, *train.Trainer, []float32) {
-		_, of := tagging(t)
+		_, of := taskOf(t, "token-classification", five, nil)
 		f := modelstest.Encoder(t, "bert_torch2_legacy_op14_tokencls")
 		g, plan := injected(t, f, of, lora(), 0.1)
 		s, flat := stepGraph(t, g, plan)

@@ -19,6 +19,7 @@ import (
 	"github.com/peftgraph/peftgraph/train"
 	"github.com/peftgraph/peftgraph/train/autodiff"
 	"github.com/peftgraph/peftgraph/train/data"
+	"github.com/peftgraph/peftgraph/train/task"
 )
 
 var labels = []string{"a", "b", "c"}
@@ -182,6 +183,25 @@ func dataset(n int, seed uint64) *data.Dataset {
 	}
 	d.Targets = []data.Target{data.Scalars("label", classes)}
 	return d
+}
+
+// taskOf is a task with settings as the command line has them, and what a plan says of it.
+func taskOf(t *testing.T, name string, labels []string, settings map[string]string) (task.Task, inject.Task) {
+	t.Helper()
+	k, err := task.New(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, text := range settings {
+		if ok, err := task.Set(k, flag, text); !ok || err != nil {
+			t.Fatal(flag, ok, err)
+		}
+	}
+	of, err := task.ForInjection(k, labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, of
 }
 
 // stepGraph is what trains a plan, and the plan's values to start from.
