@@ -77,34 +77,43 @@ func lossOf(t *testing.T, k Task, b *data.Batch, labels []string, rows [][]float
 	if l.Err() != nil {
 		t.Fatal(l.Err())
 	}
+	value, gradient := differentiated(t, g, out, l.Output, feeds)
+	return value[0], gradient
+}
+
+// differentiated computes a loss and its gradient.
+func differentiated(t *testing.T, g *graph.Graph, loss, of *graph.Value, feeds map[string]*graph.Tensor) (value, gradient []float64) {
+	t.Helper()
 	if err := shape.Infer(g); err != nil {
 		t.Fatal(err)
 	}
-	d, err := autodiff.Gradients(g, out, []*graph.Value{l.Output}, autodiff.Options{})
+	d, err := autodiff.Gradients(g, loss, []*graph.Value{of}, autodiff.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.SetOutputs(out, d[0])
+	g.SetOutputs(loss, d[0])
 	if err := g.Sort(); err != nil {
 		t.Fatal(err)
 	}
+	return computed(t, g, loss, feeds), computed(t, g, d[0], feeds)
+}
+
+// computed is a value of a graph.
+func computed(t *testing.T, g *graph.Graph, v *graph.Value, feeds map[string]*graph.Tensor) []float64 {
+	t.Helper()
 	p, err := refeval.New(g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := p.Run(context.Background(), feeds, []string{out.Name(), d[0].Name()})
+	res, err := p.Run(context.Background(), feeds, []string{v.Name()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	value, err := res[0].Float64s()
+	out, err := res[0].Float64s()
 	if err != nil {
 		t.Fatal(err)
 	}
-	gradient, err = res[1].Float64s()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value[0], gradient
+	return out
 }
 
 // Loss and gradient are PyTorch's, with every setting; what a file says becomes the targets and weights on the way.

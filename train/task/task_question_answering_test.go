@@ -1,7 +1,6 @@
 package task
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/internal/graphtest"
 	"github.com/peftgraph/peftgraph/train/data"
 )
@@ -161,17 +159,9 @@ func spanLoss(t *testing.T, q *QuestionAnswering, dims []int64, logits []float32
 		t.Fatal(l.Err())
 	}
 	g.AddOutput(loss)
-	p, err := refeval.New(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := p.Run(context.Background(), feeds, []string{loss.Name()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	x, err := out[0].Float64s()
-	if err != nil || len(x) != 1 {
-		t.Fatal(x, err)
+	x := computed(t, g, loss, feeds)
+	if len(x) != 1 {
+		t.Fatal(x)
 	}
 	return x[0]
 }

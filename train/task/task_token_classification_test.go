@@ -1,7 +1,6 @@
 package task
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/peftgraph/peftgraph/graph"
-	"github.com/peftgraph/peftgraph/graph/refeval"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
 )
@@ -123,17 +121,9 @@ func TestTaggedLoss(t *testing.T) {
 		t.Fatal(l.Err())
 	}
 	g.SetOutputs(out)
-	p, err := refeval.New(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := p.Run(context.Background(), feeds, []string{out.Name()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := res[0].Float64s()
-	if err != nil || !(math.Abs(got[0]/b.Weight-f.Loss.Loss) <= 1e-5) || b.Weight != 12 {
-		t.Errorf("loss %v over %v words, want %v: %v", got[0]/b.Weight, b.Weight, f.Loss.Loss, err)
+	got := computed(t, g, out, feeds)
+	if !(math.Abs(got[0]/b.Weight-f.Loss.Loss) <= 1e-5) || b.Weight != 12 {
+		t.Errorf("loss %v over %v words, want %v", got[0]/b.Weight, b.Weight, f.Loss.Loss)
 	}
 }
 
