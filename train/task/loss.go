@@ -1,8 +1,18 @@
 package task
 
 import (
+	"fmt"
+
 	"github.com/peftgraph/peftgraph/graph"
 )
+
+// checkSmoothing refuses a share that label smoothing can't spread.
+func checkSmoothing(share float64) error {
+	if !(share >= 0 && share < 1) {
+		return fmt.Errorf("--label-smoothing %v: must be at least 0 and below 1", share)
+	}
+	return nil
+}
 
 // weighted is Σ weights·x over all elements, [1].
 func (l *Loss) weighted(x *graph.Value) *graph.Value {

@@ -91,13 +91,10 @@ func (c *Classification) Loss(l *Loss) *graph.Value {
 }
 
 func (c *Classification) validate() error {
-	switch {
-	case !(c.Smoothing >= 0 && c.Smoothing < 1):
-		return fmt.Errorf("--label-smoothing %v: must be at least 0 and below 1", c.Smoothing)
-	case !(c.Focal >= 0 && c.Focal <= 10):
+	if !(c.Focal >= 0 && c.Focal <= 10) {
 		return fmt.Errorf("--focal-gamma %v: must be from 0 to 10", c.Focal)
 	}
-	return nil
+	return checkSmoothing(c.Smoothing)
 }
 
 // Metrics are those of classes.

@@ -97,12 +97,7 @@ func (m *MultiLabel) Loss(l *Loss) *graph.Value {
 	return l.weighted(l.Op("Mul", l.sumLast(each, 2), l.constant(1/float64(l.Outputs))))
 }
 
-func (m *MultiLabel) validate() error {
-	if !(m.Smoothing >= 0 && m.Smoothing < 1) {
-		return fmt.Errorf("--label-smoothing %v: must be at least 0 and below 1", m.Smoothing)
-	}
-	return nil
-}
+func (m *MultiLabel) validate() error { return checkSmoothing(m.Smoothing) }
 
 // Start is where a bias alone would end: the log odds of each label, of which half a text is added to both sides (Anscombe
 // 1956), so that a label that no text has, or each, has them too.
