@@ -88,15 +88,7 @@ func bare(t *testing.T, f *fixture, dir string, want map[string]modelstest.Array
 func (f *fixture) onEmbedding(t *testing.T, a *Adapter, want map[string]modelstest.Array) {
 	t.Helper()
 	enc := f.encoder(t)
-	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: embedding, Head: inject.HeadMean})
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, err := a.Bind(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := plan.SetValues(enc.Graph, values); err != nil {
+	if _, err := put(enc, a, inject.Options{Task: embedding, Head: inject.HeadMean}); err != nil {
 		t.Fatal(err)
 	}
 	if d := f.differ(t, enc.Graph, map[string]modelstest.Array{inject.HiddenName: want[inject.HiddenName]}); !(d <= parity) {

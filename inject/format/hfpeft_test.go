@@ -69,15 +69,21 @@ func (f *fixture) onto(t *testing.T, dir string) (*graph.Graph, *inject.Plan, er
 		return nil, nil, err
 	}
 	enc := f.encoder(t)
-	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
+	plan, err := put(enc, a, inject.Options{Task: a.Task, Head: a.Head})
+	return enc.Graph, plan, err
+}
+
+// put injects an adapter's methods with its values.
+func put(enc *models.Encoder, a *Adapter, opt inject.Options) (*inject.Plan, error) {
+	plan, err := inject.Inject(enc, a.Methods, opt)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	values, err := a.Bind(plan)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return enc.Graph, plan, plan.SetValues(enc.Graph, values)
+	return plan, plan.SetValues(enc.Graph, values)
 }
 
 // encoder returns the fixture's base: a file, or what is built of a checkpoint.

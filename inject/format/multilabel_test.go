@@ -44,15 +44,7 @@ func TestPEFTsClassifierAsMultiLabel(t *testing.T) {
 		t.Errorf("it is read as %q", a.Task.Type)
 	}
 	enc := f.encoder(t)
-	plan, err := inject.Inject(enc, a.Methods, inject.Options{Task: threeTopics, Head: a.Head})
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, err := a.Bind(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := plan.SetValues(enc.Graph, values); err != nil {
+	if _, err := put(enc, a, inject.Options{Task: threeTopics, Head: a.Head}); err != nil {
 		t.Fatal(err)
 	}
 	if d := f.differ(t, enc.Graph, f.With); !(d <= parity) {

@@ -89,15 +89,8 @@ func (f *fixture) tagger(t *testing.T, to, name string, head inject.HeadKind, m 
 		t.Errorf("read as %+v with the head %s", a.Task, a.Head)
 	}
 	again := f.encoder(t)
-	loaded, err := inject.Inject(again, a.Methods, inject.Options{Task: a.Task, Head: a.Head})
+	loaded, err := put(again, a, inject.Options{Task: a.Task, Head: a.Head})
 	if err != nil {
-		t.Fatal(err)
-	}
-	bound, err := a.Bind(loaded)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := loaded.SetValues(again.Graph, bound); err != nil {
 		t.Fatal(err)
 	}
 	if d := f.differ(t, again.Graph, want); !(d <= 1e-6) {
