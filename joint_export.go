@@ -6,6 +6,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/inject"
 	"github.com/peftgraph/peftgraph/inject/multitask"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/train/data"
 )
 
@@ -95,19 +96,11 @@ func (x *jointExport) alone(ctx context.Context, p multitask.Part, k int, got []
 		delta.Flips = 0
 	}
 	for i := range got {
-		a, b := wide(got[i]), wide(want[i])
+		a, b := numeric.Widen(got[i]), numeric.Widen(want[i])
 		delta.differ(a, b)
 		if same != nil && !same(a, b, len(d.Encodings[i].IDs)) {
 			delta.Flips++
 		}
 	}
 	return delta, err
-}
-
-func wide(x []float32) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = float64(v)
-	}
-	return out
 }

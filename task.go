@@ -223,16 +223,8 @@ func sameAnswer(t multitask.Task) (sameness, error) {
 		if perToken {
 			a, b = a[:tokens*width], b[:tokens*width]
 		}
-		return of.Same(narrow(a), narrow(b), width)
+		return of.Same(numeric.Narrow(a), numeric.Narrow(b), width)
 	}, nil
-}
-
-func narrow(x []float64) []float32 {
-	out := make([]float32, len(x))
-	for i, v := range x {
-		out[i] = float32(v)
-	}
-	return out
 }
 
 // looksLikeLogits reports whether an output whose task isn't known has a class's logits in each row.

@@ -52,11 +52,11 @@ func (r recipe) apart(m *module, opt Options) (a, b []float32) {
 	var as, bs [][]float64
 	var fa, fb []float64
 	for _, p := range m.parts {
-		as, bs = append(as, widen(p.a)), append(bs, widen(p.b))
+		as, bs = append(as, numeric.Widen(p.a)), append(bs, numeric.Widen(p.b))
 		root := math.Sqrt(math.Abs(p.factor()))
 		fa, fb = append(fa, math.Copysign(root, p.factor())), append(fb, root)
 	}
-	return narrow(r.merge(m, "A", as, fa, opt)), narrow(r.merge(m, "B", bs, fb, opt))
+	return numeric.Narrow(r.merge(m, "A", as, fa, opt)), numeric.Narrow(r.merge(m, "B", bs, fb, opt))
 }
 
 // merge prunes tensors of one shape and sums them with their factors, or averages those of the elected sign.
@@ -186,7 +186,7 @@ func (m *module) nearest(rank int) (a, b []float32) {
 
 // factors returns A and B of the rank with B·A nearest to w [out, in].
 func factors(w []float64, out, in, rank int) (a, b []float32) {
-	left, values, right := numeric.LeadingSVD(rand.New(rand.NewPCG(1, 2)), narrow(w), out, in, rank)
+	left, values, right := numeric.LeadingSVD(rand.New(rand.NewPCG(1, 2)), numeric.Narrow(w), out, in, rank)
 	return pack(left, values, right, out, in, rank)
 }
 
@@ -202,20 +202,4 @@ func pack(left [][]float64, values []float64, right [][]float64, out, in, rank i
 		}
 	}
 	return a, b
-}
-
-func widen(x []float32) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = float64(v)
-	}
-	return out
-}
-
-func narrow(x []float64) []float32 {
-	out := make([]float32, len(x))
-	for i, v := range x {
-		out[i] = float32(v)
-	}
-	return out
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peftgraph/peftgraph/graph"
 	"github.com/peftgraph/peftgraph/inject"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 )
 
 // newResult returns a plan like the inputs', with one rank and a scale of 1 everywhere. What is trained whole is what is in
@@ -155,7 +156,7 @@ func (r *Result) heads(inputs []Input) error {
 			}
 		}
 		r.Plan.Trainables = append(r.Plan.Trainables, t)
-		r.Values[t.Name] = graph.TensorOf(t.Shape, narrow(mean))
+		r.Values[t.Name] = graph.TensorOf(t.Shape, numeric.Narrow(mean))
 	}
 	return nil
 }

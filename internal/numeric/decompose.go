@@ -1,4 +1,5 @@
-// Package numeric has the decompositions, products and random draws that adapters start from and are merged by.
+// Package numeric has the decompositions, products and random draws that adapters start from and are merged by, and what else
+// several packages compute on plain slices.
 package numeric
 
 import (

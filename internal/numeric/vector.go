@@ -50,6 +50,24 @@ func Scale(v []float64, f float64) {
 	}
 }
 
+// Widen returns x in float64.
+func Widen(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out
+}
+
+// Narrow returns x in float32.
+func Narrow(x []float64) []float32 {
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = float32(v)
+	}
+	return out
+}
+
 // Argmax is the index of the largest element, the first of equals.
 func Argmax[T float32 | float64](x []T) int {
 	best := 0

@@ -54,22 +54,14 @@ func softmax(x []float32, t float64) []float64 {
 	if t == 0 {
 		t = 1
 	}
-	return metric.Softmax(wide(x), t)
-}
-
-func wide(x []float32) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = float64(v)
-	}
-	return out
+	return metric.Softmax(numeric.Widen(x), t)
 }
 
 // wide returns the rows in float64.
 func (r *Results) wide() [][]float64 {
 	out := make([][]float64, len(r.Rows))
 	for i, row := range r.Rows {
-		out[i] = wide(row)
+		out[i] = numeric.Widen(row)
 	}
 	return out
 }

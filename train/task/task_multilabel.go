@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/peftgraph/peftgraph/graph"
+	"github.com/peftgraph/peftgraph/internal/numeric"
 	"github.com/peftgraph/peftgraph/models"
 	"github.com/peftgraph/peftgraph/train/data"
 	"github.com/peftgraph/peftgraph/train/metric"
@@ -142,7 +143,7 @@ func (*MultiLabel) probabilities(r *Results) [][]float64 {
 }
 
 func sigmoid(x []float32) []float64 {
-	out := wide(x)
+	out := numeric.Widen(x)
 	for i, v := range out {
 		out[i] = 1 / (1 + math.Exp(-v))
 	}
