@@ -2,7 +2,6 @@ package peftgraph
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -180,11 +179,11 @@ func (p *Adapter) Relayout(layout string) error {
 			return err
 		}
 		found = found || ok
-		settings, err := json.Marshal(m)
+		applied, err := inject.AppliedOf(m)
 		if err != nil {
 			return err
 		}
-		moved.Methods = append(moved.Methods, inject.Applied{Name: a.Name, Settings: settings})
+		moved.Methods = append(moved.Methods, applied)
 	}
 	if !found {
 		return settingf("Layout", "the adapter has no virtual tokens")
@@ -247,15 +246,11 @@ func InspectAdapter(path string) (*AdapterInfo, error) {
 	}
 	s := &AdapterInfo{Path: path, Format: a.Format, Methods: []inject.Applied{}, Task: a.Task, Head: a.Head, Base: a.Base, Unknown: a.Unknown, Placed: a.Plan != nil}
 	for _, m := range a.Methods {
-		name, err := inject.NameOf(m)
+		applied, err := inject.AppliedOf(m)
 		if err != nil {
 			return nil, err
 		}
-		settings, err := json.Marshal(m)
-		if err != nil {
-			return nil, err
-		}
-		s.Methods = append(s.Methods, inject.Applied{Name: name, Settings: settings})
+		s.Methods = append(s.Methods, applied)
 	}
 	s.count(a.Tensors)
 	return s, nil

@@ -121,11 +121,11 @@ func Inject(enc *models.Encoder, ms []Method, opt Options) (*Plan, error) {
 			return nil, fmt.Errorf("inject: method %q: %w", name, err)
 		}
 		// Afterwards, since a method fills in what it takes from the model.
-		settings, err := json.Marshal(m)
+		applied, err := AppliedOf(m)
 		if err != nil {
-			return nil, fmt.Errorf("inject: method %q: settings: %w", name, err)
+			return nil, err
 		}
-		plan.Methods = append(plan.Methods, Applied{name, settings})
+		plan.Methods = append(plan.Methods, applied)
 	}
 	for _, f := range in.postponed {
 		if err := f(); err != nil {

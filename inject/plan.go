@@ -44,6 +44,19 @@ type Applied struct {
 	Settings json.RawMessage `json:"settings"`
 }
 
+// AppliedOf returns a registered method's name and settings.
+func AppliedOf(m Method) (Applied, error) {
+	name, err := NameOf(m)
+	if err != nil {
+		return Applied{}, err
+	}
+	settings, err := json.Marshal(m)
+	if err != nil {
+		return Applied{}, fmt.Errorf("inject: method %q: settings: %w", name, err)
+	}
+	return Applied{name, settings}, nil
+}
+
 // Task is what the head is for.
 type Task struct {
 	Type   string   `json:"type"`             // a registered task's name, or "" for an encoder without a head
